@@ -1,0 +1,178 @@
+/*
+ * vnode.h - the small interface between "a node" and the kernel.
+ *
+ * Two rooms implement nodes: ctl/ (control files) and fs/'s mirror (the guest's
+ * files).  fs/'s operations translate what the kernel asks into these calls
+ * and are the only place that replies.  An implementation never sees libfuse.
+ *
+ * Operations return 0 or a negative errno (or a count where they say so), may
+ * block within their call's deadline, are called from many threads at once, and
+ * hold none of their locks when they return.  An operation left NULL answers
+ * with the errno that it names below.
+ *
+ * Lifetime.  A vnode is counted.  The kernel's lookups and open files hold
+ * references through fs/node.c, the implementation holds what its own tables
+ * point to; the last vn_unref calls ops->drop, which frees.
+ */
+#ifndef VSOCKFS_VNODE_H
+#define VSOCKFS_VNODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include "protocol/call.h"
+
+struct vnode;
+struct vn_req;
+struct vn_poll;
+
+struct vn_attr {
+	struct stat st;
+	double valid; /* seconds the kernel may believe this, and the name that led here; 0: never */
+};
+
+struct vn_file {
+	int flags;        /* open(2)'s */
+	void *priv;       /* the implementation's */
+	bool direct_io;   /* set by open: reads and writes reach the node as they were made */
+	bool nonseekable; /* set by open: a stream */
+};
+
+/* A directory's contents at one moment, filled by ops->list. */
+struct vn_dirent {
+	char *name;          /* owned */
+	struct vn_attr attr; /* st_ino and the type in st_mode are always set */
+	bool whole;          /* all of attr is known: the kernel may have it with the entry */
+};
+
+struct vn_dir {
+	struct vn_dirent *entries;
+	size_t count, room;
+};
+
+/* Adds an entry (copies NAME).  -ENOMEM, or -EOVERFLOW over LIMIT_LISTING_ENTRIES. */
+int vn_dir_add(struct vn_dir *dir, const char *name, const struct vn_attr *attr, bool whole);
+void vn_dir_free(struct vn_dir *dir);
+
+/* ops->read's answer when it has parked the request. */
+#define VN_PARKED ((ssize_t)-4096)
+
+enum {
+	VN_SET_MODE = 1,
+	VN_SET_UID = 2,
+	VN_SET_GID = 4,
+	VN_SET_SIZE = 8,
+	VN_SET_ATIME = 16, /* st_atim.tv_nsec may be UTIME_NOW */
+	VN_SET_MTIME = 32,
+};
+
+struct vnode_ops {
+	/* Names in a directory.  CHILD comes with a reference. */
+	int (*lookup)(struct vnode *dir, const struct call *call, const char *name,
+		      struct vnode **child, struct vn_attr *attr); /* ENOENT */
+	/* The child for an entry of a listing that was just made; no question to the guest. */
+	int (*adopt)(struct vnode *dir, const struct vn_dirent *entry, struct vnode **child);
+	int (*list)(struct vnode *dir, const struct call *call, struct vn_dir *out); /* ENOTDIR */
+	int (*mkdir)(struct vnode *dir, const struct call *call, const char *name, mode_t mode,
+		     struct vnode **child, struct vn_attr *attr); /* EPERM, as all below */
+	int (*rmdir)(struct vnode *dir, const struct call *call, const char *name);
+	int (*unlink)(struct vnode *dir, const struct call *call, const char *name);
+	int (*rename)(struct vnode *dir, const struct call *call, const char *name,
+		      struct vnode *to_dir, const char *to_name, unsigned flags);
+	int (*symlink)(struct vnode *dir, const struct call *call, const char *target,
+		       const char *name, struct vnode **child, struct vn_attr *attr);
+	int (*link)(struct vnode *node, const struct call *call, struct vnode *dir,
+		    const char *name, struct vn_attr *attr); /* NODE gets the further name */
+	int (*mknod)(struct vnode *dir, const struct call *call, const char *name, mode_t mode,
+		     struct vnode **child, struct vn_attr *attr);
+	int (*create)(struct vnode *dir, const struct call *call, const char *name, mode_t mode,
+		      struct vn_file *file, struct vnode **child, struct vn_attr *attr);
+
+	/* Nodes.  FILE is NULL where the kernel gave none. */
+	int (*getattr)(struct vnode *node, const struct call *call, struct vn_file *file,
+		       struct vn_attr *attr); /* required */
+	int (*setattr)(struct vnode *node, const struct call *call, struct vn_file *file,
+		       unsigned mask, const struct stat *in, struct vn_attr *attr); /* EPERM */
+	int (*readlink)(struct vnode *node, const struct call *call, char *target,
+			size_t size); /* EINVAL */
+	int (*statfs)(struct vnode *node, const struct call *call, struct statvfs *out);
+
+	/* Files. */
+	int (*open)(struct vnode *node, const struct call *call, struct vn_file *file); /* EACCES */
+	/*
+	 * Bytes read, 0 at the end, a negative errno, or VN_PARKED after vn_req_park:
+	 * then somebody calls vn_req_finish later, exactly once.  BYTES is valid only until return.
+	 */
+	ssize_t (*read)(struct vnode *node, struct vn_req *req, struct vn_file *file,
+			int64_t offset, void *bytes, size_t len); /* EINVAL */
+	/* Bytes taken or a negative errno. */
+	ssize_t (*write)(struct vnode *node, const struct call *call, struct vn_file *file,
+			 int64_t offset, const void *bytes, size_t len); /* EINVAL */
+	int (*flush)(struct vnode *node, const struct call *call, struct vn_file *file); /* 0 */
+	int (*fsync)(struct vnode *node, const struct call *call, struct vn_file *file,
+		     bool data_only); /* 0 */
+	void (*release)(struct vnode *node, const struct call *call, struct vn_file *file);
+	/*
+	 * poll(2) events that are true now.  With POLL not NULL, the node keeps it (giving
+	 * back an older one with vn_poll_free) until something changes, then calls vn_poll_wake once.
+	 */
+	unsigned (*poll)(struct vnode *node, struct vn_file *file, struct vn_poll *poll);
+
+	void (*drop)(struct vnode *node); /* required: the last reference is gone */
+};
+
+struct vnode {
+	const struct vnode_ops *ops;
+	atomic_uint refs;
+	uint64_t lookups; /* fs/node.c's, guarded by its lock; others leave it alone */
+};
+
+void vn_init(struct vnode *node, const struct vnode_ops *ops); /* one reference */
+struct vnode *vn_ref(struct vnode *node);
+void vn_unref(struct vnode *node);
+
+/* What a read may wait for: its deadline and its cancel token. */
+const struct call *vn_req_call(struct vn_req *req);
+
+/*
+ * Parks a read: the caller returns VN_PARKED next.  When the reading process
+ * is interrupted, CANCELLED(arg, req) runs once on a thread of the host's, outside any
+ * kernel callback; it tells by its own tables whether REQ is still parked (the
+ * pointer stays valid during the call, and is not reused before) and if so finishes it with -EINTR.
+ * Call it with no lock held that CANCELLED takes.
+ */
+void vn_req_park(struct vn_req *req, void (*cancelled)(void *arg, struct vn_req *req), void *arg);
+
+/* Ends a parked read with RESULT bytes of BYTES, or a negative errno.  Hold no lock. */
+void vn_req_finish(struct vn_req *req, const void *bytes, ssize_t result);
+
+void vn_poll_wake(struct vn_poll *poll); /* tells the kernel, frees POLL; hold no lock */
+void vn_poll_free(struct vn_poll *poll);
+
+/*
+ * What fs/ does for ctl/.  HOST is opaque; main.c fills the struct.
+ */
+struct guest;
+struct guest_options;
+
+struct vn_host {
+	void *arg;
+	/* A new mirror of GUEST's workspace, with one reference. */
+	int (*mirror)(void *arg, struct guest *guest, struct vnode **root);
+	/*
+	 * Whatever the kernel believes of MIRROR (PATH below it, or NULL for all) is forgotten
+	 * when this returns.  Blocks; hold no lock; not from a read or lookup of that mirror.
+	 */
+	void (*invalidate)(void *arg, struct vnode *mirror, const char *path);
+	/* The name NAME in DIR is gone or new, by somebody else's doing. */
+	void (*entry_changed)(void *arg, struct vnode *dir, const char *name);
+	const struct guest_options *guest_options;
+	uid_t uid; /* who owns control files */
+	gid_t gid;
+};
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * limits.h - every cap of the program, in one place.
+ *
+ * A number that a peer sent is compared with its cap before anything is
+ * allocated, looped over or waited for on the strength of it.  Whoever refuses
+ * something because of a cap names the cap in the error.
+ */
+#ifndef VSOCKFS_LIMITS_H
+#define VSOCKFS_LIMITS_H
+
+#include <stdint.h>
+
+/* Bytes, unless the name says otherwise. */
+#define LIMIT_REQUEST_LINE (100u << 10)       /* one request, with its newline */
+#define LIMIT_REPLY_OBJECT (16u << 20)        /* one reply object */
+#define LIMIT_REPLY_DEPTH 32                  /* levels of nesting in a reply */
+#define LIMIT_ERROR_TEXT (4u << 10)           /* error text shown to people */
+#define LIMIT_EXPORT_HEADER (64u << 10)       /* header object of an export */
+#define LIMIT_ARCHIVE_SIZE (INT64_C(1) << 40) /* one archive */
+#define LIMIT_MEMBER_NAME 4096                /* name of an archive member */
+#define LIMIT_SYMLINK_TARGET 4095             /* target of a symbolic link */
+#define LIMIT_LISTING_ENTRIES (4u << 20)      /* entries of one listing */
+#define LIMIT_HANDSHAKE_LINE 128              /* a bridge's answer to CONNECT */
+#define LIMIT_TEXT_FILE (1u << 20)            /* read_workspace_file, write_workspace_file */
+#define LIMIT_SHELL_READ 65536                /* characters of one read_shell */
+#define LIMIT_SHELL_WRITE 1024                /* input of one write_shell */
+#define LIMIT_EXEC_COMMAND 131071             /* what execve takes in one argument */
+#define LIMIT_PATH 4096                       /* a path below the workspace */
+#define LIMIT_NAME 255                        /* one component of a path */
+#define LIMIT_ENV_NAME 64                     /* NAME of NAME=VALUE */
+#define LIMIT_ENV_VALUES 256                  /* variables of one service, shell or command */
+#define LIMIT_CTL_LINE 65536                  /* one line written to a ctl file */
+
+#define LIMIT_ENTITY_NAME 64      /* name of a service, shell or command */
+#define LIMIT_REAP_SECONDS 900    /* an abandoned reply may take this long */
+#define LIMIT_HANDSHAKE_SECONDS 5 /* for a bridge to answer CONNECT */
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * exchange.h - one request and its reply over one connection of the line
+ * dialect.  Internal to protocol/line/ (and guest.c's probe).
+ *
+ * The exchange waits at the guest's gate, connects, sends the request line and the payload
+ * while watching for an early reply, and reads the reply to EOF.  When the
+ * caller's deadline passes or its token fires after the connection was accepted, the
+ * whole exchange is handed to the reaper, which goes on sending and
+ * reading to the end, keeps the place at the gate meanwhile, and tells the guest
+ * that it answers when the end comes in good order.
+ */
+#ifndef VSOCKFS_LINE_EXCHANGE_H
+#define VSOCKFS_LINE_EXCHANGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "protocol/line/line.h"
+
+struct exchange_request {
+	json_t *object;              /* reference taken over, also on failure */
+	struct line_payload payload; /* size 0 and NULLs for none; taken over likewise */
+	bool repeatable; /* repeating it changes nothing: may be sent again after a reset */
+};
+
+/*
+ * Runs the request.  *REPLY is a JSON object (json_decref) without an "error" member: such a
+ * reply is -EREMOTEIO with its text.
+ */
+int exchange_run(struct guest *guest, const struct call *call, struct exchange_request *request,
+		 json_t **reply, struct error *err);
+
+/*
+ * The same for an export: after the header object, SINK gets exactly archive_size
+ * bytes.  MAX_SIZE and the deadline are as in line_export_archive.
+ */
+int exchange_run_export(struct guest *guest, const struct call *call,
+			struct exchange_request *request, int64_t max_size,
+			int (*sink)(void *arg, const void *bytes, size_t len), void *arg,
+			json_t **header, struct error *err);
+
+#endif

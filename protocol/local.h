@@ -1,0 +1,32 @@
+/*
+ * local.h - a guest without a VM: the bundled agent in a bubblewrap sandbox.
+ *
+ * The sandbox sees DIR as /workspace (read-write), the host's /usr and what
+ * programs need of /etc (read-only), fresh /tmp, /run, /proc and /dev, its own PID, IPC, UTS
+ * and user namespaces, and no network unless asked.  It ends when the handle is freed or
+ * this process ends, however that happens: the agent holds the read end of a pipe whose
+ * only write end is here.
+ */
+#ifndef VSOCKFS_LOCAL_H
+#define VSOCKFS_LOCAL_H
+
+#include <stdbool.h>
+
+#include "protocol/call.h"
+#include "protocol/error.h"
+
+struct local;
+
+/*
+ * Starts the sandbox and waits until its agent listens.  -ENOENT where DIR or
+ * bwrap or the agent is missing, -EPERM where bubblewrap cannot run here; the sentence says
+ * what to install or allow.
+ */
+int local_start(const char *dir, bool network, const struct call *call, struct local **out,
+		struct error *err);
+/* The Unix socket that the agent listens on, in a private directory. */
+const char *local_socket(const struct local *local);
+/* Ends the sandbox, reaps it, removes the directory. */
+void local_free(struct local *local);
+
+#endif
