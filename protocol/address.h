@@ -14,6 +14,7 @@
 #define VSOCKFS_ADDRESS_H
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/error.h"
