@@ -14,6 +14,8 @@
 #define LIMIT_REQUEST_LINE (100u << 10)       /* one request, with its newline */
 #define LIMIT_REPLY_OBJECT (16u << 20)        /* one reply object */
 #define LIMIT_REPLY_DEPTH 32                  /* levels of nesting in a reply */
+#define LIMIT_REPLY_CONTAINERS (256u << 10)   /* objects and arrays in a reply */
+#define LIMIT_REPLY_ITEMS (2u << 20)          /* values in a reply, keys counted too */
 #define LIMIT_ERROR_TEXT (4u << 10)           /* error text shown to people */
 #define LIMIT_EXPORT_HEADER (64u << 10)       /* header object of an export */
 #define LIMIT_ARCHIVE_SIZE (INT64_C(1) << 40) /* one archive */
