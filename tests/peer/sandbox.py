@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+"""A guest for tests without a VM: a bubblewrap sandbox in which DIR is /workspace.
+
+/usr and /etc are the machine's (read-only), /run and /tmp are fresh, processes have a PID
+namespace of their own, and all of it ends with the first of them.
+
+    sandbox.py --workspace DIR [--show PATH]... -- COMMAND...
+
+--show makes the directory of PATH (a socket, a log file) visible, and writable, under its own name.
+"""
+
+import argparse
+import os
+import sys
+
+
+def command(workspace, argv, show=(), read_only=()):
+    """The bwrap command line that runs ARGV with WORKSPACE as /workspace."""
+    line = ["bwrap", "--unshare-pid", "--unshare-ipc", "--die-with-parent",
+            "--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc",
+            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        if os.path.islink("/" + name):
+            line += ["--symlink", os.readlink("/" + name), "/" + name]
+        elif os.path.isdir("/" + name):
+            line += ["--ro-bind", "/" + name, "/" + name]
+    for path in sorted(set(map(os.path.abspath, read_only))):
+        line += ["--ro-bind", path, path]
+    for path in sorted({os.path.dirname(os.path.abspath(path)) for path in show if path}):
+        line += ["--bind", path, path]
+    return [*line, "--bind", os.path.abspath(workspace), "/workspace", "--chdir", "/", "--",
+            *argv]
+
+
+def enter(workspace, argv, show=()):
+    """Becomes ARGV in the sandbox."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    line = command(workspace, argv, show, [here])
+    try:
+        os.execvp(line[0], line)
+    except FileNotFoundError:
+        sys.exit("sandbox: bubblewrap is missing; ./dev install")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--workspace", required=True, metavar="DIR")
+    parser.add_argument("--show", action="append", default=[], metavar="PATH")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    enter(options.workspace, options.command, options.show)
+
+
+if __name__ == "__main__":
+    main()
