@@ -240,26 +240,36 @@ json_t *wire_parse(const char *text, size_t len, struct error *err)
 	return object;
 }
 
+static size_t put_escape(char *out, uint32_t unit)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	*out++ = '\\';
+	*out++ = 'u';
+	for (int shift = 12; shift >= 0; shift -= 4)
+		*out++ = hex[unit >> shift & 15];
+	return 6;
+}
+
 /*
- * Turns the stand-ins' escapes (\uDBFF\uDFxx) into those of single bytes (\udcxx), in place: what comes
- * out is never longer.
+ * Turns the stand-ins' escapes (\uDBFF\uDFxx) into those of single bytes (\udcxx), and all
+ * into lower case, in place: what comes out is never longer.
  */
 static size_t dump_bytes(char *text, size_t len)
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t used = 0;
 
 	for (size_t at = 0; at < len;) {
-		uint32_t high = escaped_unit(text + at, len - at);
-		uint32_t low = high == 0xdbff ? escaped_unit(text + at + 6, len - at - 6) :
-						UINT32_MAX;
+		uint32_t unit = escaped_unit(text + at, len - at), low;
 
-		if (low != UINT32_MAX && low >= 0xdf80 && low <= 0xdfff) {
-			memcpy(text + used, "\\udc", 4);
-			text[used + 4] = hex[low >> 4 & 15];
-			text[used + 5] = hex[low & 15];
-			used += 6;
-			at += 12;
+		if (unit != UINT32_MAX) {
+			at += 6;
+			low = unit == 0xdbff ? escaped_unit(text + at, len - at) : UINT32_MAX;
+			if (low != UINT32_MAX && low >= 0xdf80 && low <= 0xdfff) {
+				at += 6;
+				unit = 0xdc00 + (low & 0xff);
+			}
+			used += put_escape(text + used, unit);
 			continue;
 		}
 		if (text[at] == '\\' && at + 1 < len)
