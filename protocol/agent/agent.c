@@ -1,0 +1,58 @@
+/* agent.c - see agent.h. */
+#include "protocol/agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#include "protocol/agent/child.h"
+#include "protocol/agent/rundir.h"
+#include "protocol/agent/service.h"
+#include "protocol/agent/shell.h"
+
+int agent_new(const struct agent_options *options, struct agent **out, struct error *err)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int rc;
+
+	if (!agent)
+		return error_set(err, ENOMEM, "out of memory");
+	agent->options = *options;
+	/* What our children leave behind comes to us, not to a pid 1 that may not reap. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	signal(SIGPIPE, SIG_IGN);
+
+	rc = rundir_find(options->run_dir, &agent->run_dir, err);
+	if (rc == 0)
+		rc = children_new(&agent->children, err);
+	if (rc == 0)
+		rc = shells_new(agent, &agent->shells, err);
+	if (rc == 0)
+		rc = services_new(agent, &agent->services, err);
+	if (rc < 0) {
+		agent_free(agent);
+		return rc;
+	}
+	*out = agent;
+	return 0;
+}
+
+void agent_interrupt(struct agent *agent)
+{
+	services_interrupt(agent->services);
+	children_kill(agent->children);
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	/* The rooms first: they hold children. */
+	shells_free(agent->shells);
+	services_end(agent->services);
+	children_free(agent->children);
+	services_free(agent->services);
+	free(agent->run_dir);
+	free(agent);
+}
