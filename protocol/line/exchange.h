@@ -39,4 +39,10 @@ int exchange_run_export(struct guest *guest, const struct call *call,
 			int (*sink)(void *arg, const void *bytes, size_t len), void *arg,
 			json_t **header, struct error *err);
 
+/*
+ * Asks whether the guest is there: one attempt with a command that does nothing, also at a
+ * guest that is gone.  An answer brings it up.
+ */
+int exchange_probe(struct guest *guest, const struct call *call, struct error *err);
+
 #endif

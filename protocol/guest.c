@@ -1,0 +1,295 @@
+/*
+ * guest.c - a guest's life: made, asked who it is, shared, taken down.
+ */
+#include "protocol/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol/cleanup.h"
+#include "protocol/guest_internal.h"
+#include "protocol/line/line.h"
+#include "protocol/local.h"
+#include "protocol/process.h"
+#include "protocol/workspace.h"
+
+#define NSEC_PER_SEC INT64_C(1000000000)
+#define LOCAL_START_SECONDS 15
+#define HELLO_MARK "vsockfs-hello"
+
+/* So that it means the same after the daemon has changed to the root directory. */
+static int make_absolute(struct address *address, struct error *err)
+{
+	char path[2 * PATH_MAX];
+
+	if (!address->path[0] || address->path[0] == '/')
+		return 0;
+	if (!getcwd(path, PATH_MAX))
+		return error_set(err, errno, "cannot tell the current directory: %s",
+				 strerror(errno));
+
+	size_t len = strlen(path);
+
+	snprintf(path + len, sizeof(path) - len, "/%s", address->path);
+	if (strlen(path) >= sizeof(address->path))
+		return error_set(err, ENAMETOOLONG, "the path %s is too long", path);
+	strcpy(address->path, path);
+	return 0;
+}
+
+static int make_token(char *token, size_t size, struct error *err)
+{
+	uint64_t value;
+
+	if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+		return error_set(err, EIO, "the kernel gives no random bytes");
+	snprintf(token, size, "%016llx", (unsigned long long)value);
+	return 0;
+}
+
+static void init_locks(struct guest *guest)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&guest->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&guest->quiet, &attr);
+	pthread_condattr_destroy(&attr);
+	gate_init(&guest->gate,
+		  guest->options.max_connections > 0 ? guest->options.max_connections : 1);
+}
+
+/* What is to be connected to: for local: the socket of the sandbox's agent. */
+static int make_dial_address(struct guest *guest, struct error *err)
+{
+	struct call call = call_within(LOCAL_START_SECONDS, NULL);
+	int rc;
+
+	guest->dial = guest->address;
+	if (guest->address.kind != ADDRESS_LOCAL)
+		return 0;
+	rc = local_start(guest->address.path, guest->options.local_net, &call, &guest->local, err);
+	if (rc < 0)
+		return rc;
+	guest->dial.kind = ADDRESS_UNIX;
+	if (strlen(local_socket(guest->local)) >= sizeof(guest->dial.path))
+		return error_set(err, ENAMETOOLONG, "the sandbox's socket has too long a name");
+	strcpy(guest->dial.path, local_socket(guest->local));
+	return 0;
+}
+
+static int furnish(struct guest *guest, struct error *err)
+{
+	int rc = make_token(guest->token, sizeof(guest->token), err);
+
+	if (rc == 0)
+		rc = make_absolute(&guest->address, err);
+	if (rc == 0)
+		rc = make_dial_address(guest, err);
+	if (rc < 0)
+		return rc;
+	guest->status.transport = transport_name(transport_choose(&guest->ops, &guest->dial));
+	rc = ws_new(guest, &guest->workspace, err);
+	if (rc == 0)
+		rc = proc_room_new(guest, &guest->proc, err);
+	return rc;
+}
+
+int guest_new_with(const struct address *address, const struct guest_options *options,
+		   const struct transport_ops *ops, struct guest **out, struct error *err)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int rc;
+
+	if (!guest)
+		return error_set(err, ENOMEM, "out of memory for a guest");
+	guest->address = *address;
+	guest->options = *options;
+	guest->ops = *ops;
+	guest->refs = 1;
+	guest->holds = 1;
+	init_locks(guest);
+	rc = furnish(guest, err);
+	if (rc < 0) {
+		guest_unref(guest);
+		return rc;
+	}
+	*out = guest;
+	return 0;
+}
+
+int guest_new(const struct address *address, const struct guest_options *options,
+	      struct guest **out, struct error *err)
+{
+	return guest_new_with(address, options, &transport_system, out, err);
+}
+
+void guest_hold(struct guest *guest)
+{
+	pthread_mutex_lock(&guest->lock);
+	guest->holds++;
+	pthread_mutex_unlock(&guest->lock);
+}
+
+void guest_release(struct guest *guest)
+{
+	bool last;
+
+	pthread_mutex_lock(&guest->lock);
+	last = --guest->holds == 0;
+	pthread_mutex_unlock(&guest->lock);
+	if (!last)
+		return;
+	gate_destroy(&guest->gate);
+	pthread_cond_destroy(&guest->quiet);
+	pthread_mutex_destroy(&guest->lock);
+	free(guest);
+}
+
+/* Waits, at most `timeout`, for what still goes on behind the callers' backs. */
+static void wait_until_quiet(struct guest *guest)
+{
+	struct call call = guest_call(guest, NULL);
+	struct timespec until = {
+		.tv_sec = call.deadline / NSEC_PER_SEC,
+		.tv_nsec = call.deadline % NSEC_PER_SEC,
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&guest->lock);
+	while (guest->pending > 0 && rc == 0)
+		rc = pthread_cond_timedwait(&guest->quiet, &guest->lock, &until);
+	pthread_mutex_unlock(&guest->lock);
+}
+
+/* The rooms first: they still send what removes their files from the guest. */
+static void take_down(struct guest *guest)
+{
+	if (guest->proc)
+		proc_room_free(guest->proc);
+	if (guest->workspace)
+		ws_free(guest->workspace);
+	wait_until_quiet(guest);
+	if (guest->local)
+		local_free(guest->local);
+	guest_release(guest);
+}
+
+struct guest *guest_ref(struct guest *guest)
+{
+	pthread_mutex_lock(&guest->lock);
+	guest->refs++;
+	pthread_mutex_unlock(&guest->lock);
+	return guest;
+}
+
+void guest_unref(struct guest *guest)
+{
+	bool last;
+
+	if (!guest)
+		return;
+	pthread_mutex_lock(&guest->lock);
+	/* While it is taken down, the rooms may take references and drop them. */
+	last = --guest->refs == 0 && !guest->ending;
+	guest->ending |= last;
+	pthread_mutex_unlock(&guest->lock);
+	if (last)
+		take_down(guest);
+}
+
+/* Letters as uname(1) gives them; whatever else a guest says is not shown. */
+static void set_machine(struct guest *guest, const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+	size_t len = strspn(text, letters);
+
+	if (len >= sizeof(guest->status.machine))
+		len = sizeof(guest->status.machine) - 1;
+	pthread_mutex_lock(&guest->lock);
+	memcpy(guest->status.machine, text, len);
+	guest->status.machine[len] = '\0';
+	pthread_mutex_unlock(&guest->lock);
+}
+
+/* Finds our line in the output: a login shell may print what it likes around it. */
+static int read_hello(struct guest *guest, const struct line_exec_reply *reply, struct error *err)
+{
+	char mark[sizeof(HELLO_MARK) + GUEST_TOKEN_DIGITS + 4];
+	const char *at;
+
+	snprintf(mark, sizeof(mark), "\n%s %s ", HELLO_MARK, guest->token);
+	at = reply->out.data ? strstr(reply->out.data, mark) : NULL;
+	if (!at)
+		return error_set(err, EPROTO,
+				 "the guest's /bin/sh did not run what it was asked to (exit code "
+				 "%lld): %.200s",
+				 (long long)reply->exit_code,
+				 reply->err.data && reply->err.data[0] ? reply->err.data :
+									 "no message");
+	at += strlen(mark);
+	if (strncmp(at, "yes ", 4) != 0)
+		return error_set(err, ENOENT, "the guest has no directory /workspace: make one");
+	set_machine(guest, at + 4);
+	return 0;
+}
+
+int guest_hello(struct guest *guest, const struct call *call, struct error *err)
+{
+	char script[512];
+	struct line_exec exec = { .command = script };
+	struct line_exec_reply reply = { 0 };
+	int rc;
+
+	snprintf(script, sizeof(script),
+		 "if [ -d /workspace ]; then w=yes; else w=no; fi; "
+		 "m=`uname -m 2>/dev/null </dev/null` || m=unknown; "
+		 "printf '\\n%%s %%s %%s %%s\\n' %s %s \"$w\" \"$m\"",
+		 HELLO_MARK, guest->token);
+	exec.timeout_seconds = call_remaining_ms(call) / 1000 - 1;
+	if (exec.timeout_seconds < 1)
+		exec.timeout_seconds = 1;
+	guest_reconnect(guest); /* whoever says hello wants to know how it is now */
+	rc = line_exec(guest, call, &exec, &reply, err);
+	if (rc == 0)
+		rc = read_hello(guest, &reply, err);
+	line_exec_reply_free(&reply);
+	return rc;
+}
+
+struct call guest_call(struct guest *guest, struct cancel *cancel)
+{
+	return call_within(guest->options.timeout, cancel);
+}
+
+const struct address *guest_address(struct guest *guest)
+{
+	return &guest->address;
+}
+
+struct workspace *guest_workspace(struct guest *guest)
+{
+	return guest->workspace;
+}
+
+struct proc_room *guest_proc(struct guest *guest)
+{
+	return guest->proc;
+}
+
+const char *guest_token(struct guest *guest)
+{
+	return guest->token;
+}
+
+const struct guest_options *guest_options(struct guest *guest)
+{
+	return &guest->options;
+}
