@@ -1,0 +1,395 @@
+/*
+ * local.c - starts the bundled agent in a bubblewrap sandbox and ends it.
+ *
+ * The handle holds one end of a socket pair, the lifeline; the agent holds the other and
+ * ends when it is closed, by us or by our death.  --die-with-parent would be tied to the
+ * thread that started bubblewrap, so it is not used.
+ *
+ * What runs in the sandbox may do anything to the directory it shares with the host, so it shares none:
+ * once the agent listens, before anything else has run in there, the socket is moved out of
+ * the shared directory and that directory is removed.  Nobody inside can put a link in the
+ * socket's place for us to follow.
+ */
+#include "protocol/local.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/cleanup.h"
+#include "protocol/local_bwrap.h"
+
+#define SAID_SIZE 4096    /* of bubblewrap's and the agent's stderr, kept for an error */
+#define END_SECONDS 5     /* for a sandbox whose lifeline is closed, before it is killed */
+#define POLL_SLICE_MS 100 /* how late a cancelled start notices */
+
+struct local {
+	char dir[PATH_MAX]; /* private: 0700; holds the socket */
+	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int lifeline;
+	pid_t bwrap; /* to be reaped; 0 for none */
+	int init;    /* pidfd of the sandbox's pid 1, or -1 */
+	int said;    /* memory file that takes the sandbox's stderr */
+};
+
+const char *local_socket(const struct local *local)
+{
+	return local->socket;
+}
+
+/* Whether FORMAT's path is a program; *PATH has it then. */
+static bool __attribute__((format(printf, 2, 3)))
+try_program(char path[static PATH_MAX], const char *format, ...)
+{
+	struct stat st;
+	va_list list;
+	int len;
+
+	va_start(list, format);
+	len = vsnprintf(path, PATH_MAX, format, list);
+	va_end(list);
+	return len > 0 && len < PATH_MAX && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	       access(path, X_OK) == 0;
+}
+
+/* Looks NAME up in $PATH and, since mount(8) may have cut that down, in the usual places. */
+static bool find_program(const char *name, char path[static PATH_MAX])
+{
+	static const char usual[] = "/usr/local/bin:/usr/bin:/bin";
+	const char *lists[] = { getenv("PATH"), usual };
+
+	for (size_t i = 0; i < 2; i++) {
+		for (const char *item = lists[i]; item && *item;) {
+			size_t len = strcspn(item, ":");
+
+			if (item[0] == '/' && try_program(path, "%.*s/%s", (int)len, item, name))
+				return true;
+			item += len + (item[len] == ':');
+		}
+	}
+	return false;
+}
+
+static int find_agent(char path[static PATH_MAX], struct error *err)
+{
+	const char *chosen = getenv("VSOCKFS_AGENT");
+	char self[PATH_MAX];
+	ssize_t len;
+
+	if (chosen && *chosen) {
+		if (try_program(path, "%s", chosen))
+			return 0;
+		return error_set(err, ENOENT, "VSOCKFS_AGENT names no program: %s", chosen);
+	}
+	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (len > 0) {
+		self[len] = '\0';
+		*strrchr(self, '/') = '\0';
+		if (try_program(path, "%s/vsockfs-agent", self) ||
+		    try_program(path, "%s/../libexec/vsockfs/vsockfs-agent", self) ||
+		    try_program(path, "%s/../protocol/agent/vsockfs-agent", self))
+			return 0;
+	}
+	if (find_program("vsockfs-agent", path))
+		return 0;
+	return error_set(
+		err, ENOENT,
+		"vsockfs-agent was not found beside vsockfs or in PATH: install it, or set "
+		"VSOCKFS_AGENT to its path");
+}
+
+static int check_dir(const char *dir, struct error *err)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return error_set(err, errno, "local:%s: %s", dir, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "local:%s is not a directory", dir);
+	return 0;
+}
+
+/* Makes the private directory, with "shared" in it for the agent to make its socket in. */
+static int make_directory(struct local *local, char shared[static PATH_MAX], struct error *err)
+{
+	const char *bases[] = { getenv("XDG_RUNTIME_DIR"), "/tmp" };
+
+	for (size_t i = 0; i < 2 && !local->dir[0]; i++) {
+		char dir[sizeof(local->socket)];
+		int len;
+
+		if (!bases[i] || bases[i][0] != '/')
+			continue;
+		len = snprintf(dir, sizeof(dir), "%s/vsockfs-XXXXXX", bases[i]);
+		/* A Unix socket's path has little room; the other base is short enough. */
+		if (len < 0 || (size_t)len + sizeof("/" LOCAL_SOCKET_NAME) > sizeof(local->socket))
+			continue;
+		if (mkdtemp(dir))
+			strcpy(local->dir, dir);
+	}
+	if (!local->dir[0])
+		return error_set(err, errno, "no private directory could be made in /tmp: %s",
+				 strerror(errno));
+	snprintf(local->socket, sizeof(local->socket), "%.80s/" LOCAL_SOCKET_NAME, local->dir);
+	snprintf(shared, PATH_MAX, "%.80s/shared", local->dir);
+	if (mkdir(shared, 0700) < 0)
+		return error_set(err, errno, "%s: %s", shared, strerror(errno));
+	return 0;
+}
+
+/* A file in memory that takes SAID_SIZE bytes and then refuses: nobody blocks on it, ever. */
+static int make_said(void)
+{
+	autoclose int fd = memfd_create("vsockfs-local", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, SAID_SIZE) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return -1;
+	return move_fd(fd);
+}
+
+/* FDS become 3, 4, 5 of the child; it gets nothing else that is open here. */
+static int spawn(struct local *local, char **args, const int fds[static 3], struct error *err)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int rc;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	if (posix_spawn_file_actions_init(&files))
+		return error_set(err, ENOMEM, "out of memory");
+	if (posix_spawnattr_init(&attr)) {
+		posix_spawn_file_actions_destroy(&files);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	/* Its own session: a Ctrl-C meant for us must not end the sandbox under the mount. */
+	rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						     POSIX_SPAWN_SETSID);
+	rc = rc ? rc : posix_spawnattr_setsigmask(&attr, &none);
+	rc = rc ? rc : posix_spawnattr_setsigdefault(&attr, &all);
+	rc = rc ? rc : posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, local->said, 1);
+	rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, local->said, 2);
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = posix_spawn_file_actions_adddup2(&files, fds[i], LOCAL_FD_LIFELINE + i);
+	rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&files, LOCAL_FD_END);
+	rc = rc ? rc : posix_spawn(&local->bwrap, args[0], &files, &attr, args, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	if (rc) {
+		local->bwrap = 0;
+		return error_set(err, rc, "%s: %s", args[0], strerror(rc));
+	}
+	return 0;
+}
+
+/* Both ends closed on exec and above the numbers that spawn() deals out. */
+static int make_pair(bool sockets, int pair[static 2])
+{
+	int low[2], rc = sockets ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, low) :
+				   pipe2(low, O_CLOEXEC);
+
+	if (rc < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		pair[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 16);
+		close(low[i]);
+	}
+	return pair[0] < 0 || pair[1] < 0 ? -EMFILE : 0;
+}
+
+/* 0 once the agent has said that it listens, -EPIPE if it ended instead. */
+static int await_ready(int fd, const struct call *call)
+{
+	for (;;) {
+		struct pollfd poller = { .fd = fd, .events = POLLIN };
+		int left = call_remaining_ms(call);
+		char byte;
+
+		if (call->cancel && cancel_fired(call->cancel))
+			return -EINTR;
+		if (left == 0)
+			return -ETIMEDOUT;
+		if (poll(&poller, 1, left < POLL_SLICE_MS ? left : POLL_SLICE_MS) <= 0)
+			continue;
+		return read(fd, &byte, 1) == 1 ? 0 : -EPIPE;
+	}
+}
+
+/* A handle on the sandbox's pid 1, from what bubblewrap wrote: {"child-pid": N, ...}. */
+static int open_init(int info)
+{
+	static const char key[] = "\"child-pid\":";
+	struct pollfd poller = { .fd = info, .events = POLLIN };
+	char text[1024];
+	const char *at;
+	ssize_t len;
+
+	len = poll(&poller, 1, 0) == 1 ? read(info, text, sizeof(text) - 1) : -1;
+	if (len <= 0)
+		return -1;
+	text[len] = '\0';
+	at = strstr(text, key);
+	return at ? pidfd_open((pid_t)strtol(at + strlen(key), NULL, 10), 0) : -1;
+}
+
+/* Ends what was started: gently while GENTLE, then by force. */
+static void end_sandbox(struct local *local, bool gentle)
+{
+	struct call call = call_within(gentle ? END_SECONDS : 0, NULL);
+	autoclose int bwrap = -1;
+
+	if (local->lifeline >= 0)
+		close(local->lifeline);
+	local->lifeline = -1;
+	if (local->bwrap) {
+		struct pollfd poller = { .events = POLLIN };
+
+		poller.fd = bwrap = pidfd_open(local->bwrap, 0);
+		if (bwrap < 0 || poll(&poller, 1, call_remaining_ms(&call)) != 1) {
+			if (local->init >= 0)
+				pidfd_send_signal(local->init, SIGKILL, NULL, 0);
+			kill(local->bwrap, SIGKILL);
+		}
+		while (waitpid(local->bwrap, NULL, 0) < 0 && errno == EINTR)
+			continue;
+	}
+	local->bwrap = 0;
+	if (local->init >= 0)
+		close(local->init);
+	local->init = -1;
+}
+
+/* Starts bubblewrap once, with what PLAN says. */
+static int try_start(struct local *local, const struct local_plan *plan, const struct call *call,
+		     struct error *err)
+{
+	int lifeline[2] = { -1, -1 }, ready[2] = { -1, -1 }, info[2] = { -1, -1 };
+	char **args = local_bwrap_args(plan);
+	int rc = args ? 0 : -ENOMEM;
+
+	rc = rc ? rc : make_pair(true, lifeline);
+	rc = rc ? rc : make_pair(false, ready);
+	rc = rc ? rc : make_pair(false, info);
+	if (rc)
+		error_set(err, -rc, "the local: sandbox cannot be started: %s", strerror(-rc));
+	else
+		rc = spawn(local, args, (int[]){ lifeline[1], ready[1], info[1] }, err);
+	local->lifeline = lifeline[0];
+	cleanup_close(&lifeline[1]);
+	cleanup_close(&ready[1]);
+	cleanup_close(&info[1]);
+	if (!rc) {
+		rc = await_ready(ready[0], call);
+		local->init = open_init(info[0]);
+	}
+	cleanup_close(&ready[0]);
+	cleanup_close(&info[0]);
+	local_args_free(args);
+	return rc;
+}
+
+/* The sentence for a start that failed with RC, after the sandbox has ended. */
+static int start_error(struct local *local, int rc, struct error *err)
+{
+	char said[SAID_SIZE + 1] = "";
+
+	if (rc == -ETIMEDOUT)
+		return error_set(err, ETIMEDOUT,
+				 "the agent in the local: sandbox did not listen in time");
+	if (rc == -EINTR)
+		return error_set(err, EINTR, "interrupted while the local: sandbox was starting");
+	if (rc != -EPIPE)
+		return rc; /* said already */
+	if (pread(local->said, said, SAID_SIZE, 0) < 0)
+		said[0] = '\0';
+	return local_bwrap_error(said, err);
+}
+
+/* Takes the socket out of the guest's reach; see the top of this file. */
+static int take_socket(struct local *local, const char *shared, struct error *err)
+{
+	char made[PATH_MAX];
+	struct stat st;
+
+	snprintf(made, sizeof(made), "%.100s/" LOCAL_SOCKET_NAME, shared);
+	if (rename(made, local->socket) < 0 || lstat(local->socket, &st) < 0)
+		return error_set(err, errno, "%s: %s", made, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, EIO, "%s: the agent made no socket", made);
+	rmdir(shared);
+	return 0;
+}
+
+int local_start(const char *dir, bool network, const struct call *call, struct local **out,
+		struct error *err)
+{
+	char bwrap[PATH_MAX], agent[PATH_MAX], shared[PATH_MAX];
+	struct local_plan plan = { bwrap, agent, dir, shared, network, true };
+	struct local *local;
+	int rc = check_dir(dir, err);
+
+	if (rc)
+		return rc;
+	if (!find_program("bwrap", bwrap))
+		return error_set(err, ENOENT,
+				 "bubblewrap is not installed: apt install bubblewrap");
+	rc = find_agent(agent, err);
+	if (rc)
+		return rc;
+	local = calloc(1, sizeof(*local));
+	if (!local)
+		return error_set(err, ENOMEM, "out of memory");
+	local->lifeline = local->init = -1;
+	local->said = make_said();
+	rc = local->said < 0 ? error_set(err, errno, "memfd_create: %s", strerror(errno)) : 0;
+	rc = rc ? rc : make_directory(local, shared, err);
+	if (!rc) {
+		rc = try_start(local, &plan, call, err);
+		/* In a container root may have every namespace but the user's. */
+		if (rc == -EPIPE && geteuid() == 0) {
+			end_sandbox(local, false);
+			plan.user_namespace = false;
+			rc = try_start(local, &plan, call, err);
+		}
+		rc = rc ? start_error(local, rc, err) : take_socket(local, shared, err);
+		if (rc)
+			rmdir(shared);
+	}
+	if (rc) {
+		local_free(local);
+		return rc;
+	}
+	*out = local;
+	return 0;
+}
+
+void local_free(struct local *local)
+{
+	if (!local)
+		return;
+	end_sandbox(local, true);
+	if (local->dir[0]) {
+		unlink(local->socket);
+		rmdir(local->dir);
+	}
+	if (local->said >= 0)
+		close(local->said);
+	free(local);
+}

@@ -1,0 +1,450 @@
+/*
+ * test_proc_command.c - detached commands against a shell that behaves like a guest's.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fake_guest.h"
+#include "protocol/archive.h"
+#include "protocol/buf.h"
+#include "protocol/cleanup.h"
+#include "protocol/line/line.h"
+#include "protocol/process.h"
+
+static const struct proc_settings in_root = { .cwd = "/" };
+
+/* What the fake's line_extract_archive was given: the file, taken out of the tar. */
+static char uploaded_to[4096];
+
+int line_extract_archive(struct guest *guest, const struct call *call, const char *destination,
+			 struct line_payload payload, struct line_archive_reply *out,
+			 struct error *err)
+{
+	char command[4200];
+	int rc = 0;
+
+	(void)guest;
+	(void)call;
+	(void)out;
+	snprintf(uploaded_to, sizeof(uploaded_to), "%s", destination);
+	snprintf(command, sizeof(command), "mkdir -p %s%s && tar xf - -C %s%s", fake_root(),
+		 destination, fake_root(), destination);
+	FILE *tar = popen(command, "w");
+
+	for (int64_t left = payload.size; left > 0;) {
+		char bytes[8192];
+		ssize_t got = payload.read(payload.arg, bytes, left < 8192 ? (size_t)left : 8192);
+
+		if (got <= 0) {
+			rc = error_set(err, (int)-got, "payload");
+			break;
+		}
+		fwrite(bytes, 1, (size_t)got, tar);
+		left -= got;
+	}
+	payload.destroy(payload.arg);
+	if (pclose(tar) != 0 && !rc)
+		rc = error_set(err, EREMOTEIO, "not a tar");
+	return rc;
+}
+
+void line_archive_reply_free(struct line_archive_reply *reply)
+{
+	(void)reply;
+}
+
+/* Until archive.c is there. */
+int archive_file_header(const char *name, int64_t size, void **out, size_t *len, struct error *err)
+{
+	char *block = calloc(1, 512);
+	unsigned sum = 0;
+
+	(void)err;
+	snprintf(block, 100, "%s", name);
+	snprintf(block + 100, 8, "%07o", 0644);
+	snprintf(block + 108, 8, "%07o", 0);
+	snprintf(block + 116, 8, "%07o", 0);
+	snprintf(block + 124, 12, "%011llo", (unsigned long long)size);
+	snprintf(block + 136, 12, "%011o", 0);
+	memset(block + 148, ' ', 8);
+	block[156] = '0';
+	memcpy(block + 257, "ustar\00000", 8);
+	for (int i = 0; i < 512; i++)
+		sum += (unsigned char)block[i];
+	snprintf(block + 148, 8, "%06o", sum);
+	*out = block;
+	*len = 512;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	*state = fake_guest_new();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct guest *guest = *state;
+	struct call call = fake_call();
+
+	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
+		continue;
+	assert_int_equal(fake_processes(guest), 0);
+	fake_guest_free(guest);
+	return 0;
+}
+
+static struct proc_command *start_with(struct guest *guest, const char *command,
+				       const struct proc_settings *settings, int fd, int64_t len,
+				       double timeout)
+{
+	struct call call = fake_call();
+	struct proc_command *out = NULL;
+	struct error err = { 0 };
+
+	if (proc_command_start(guest, &call, command, settings, fd, len, timeout, &out, &err))
+		fail_msg("start: %s", err.text);
+	return out;
+}
+
+static struct proc_command *start(struct guest *guest, const char *command)
+{
+	return start_with(guest, command, &in_root, -1, 0, 0);
+}
+
+static struct proc_command_status status_of(struct proc_command *command)
+{
+	struct call call = fake_call();
+	struct proc_command_status out = { 0 };
+	struct error err = { 0 };
+
+	if (proc_command_status(command, &call, &out, &err))
+		fail_msg("status: %s", err.text);
+	return out;
+}
+
+static int wait_for_end(struct proc_command *command)
+{
+	struct call call = call_within(20, NULL);
+	struct proc_command_status status;
+
+	for (;;) {
+		status = status_of(command);
+		if (status.ended)
+			return status.exit_code;
+		assert_int_equal(call_sleep(&call, 0.02), 0);
+	}
+}
+
+/* Waits until the stream holds LEN bytes. */
+static void wait_for_output(struct proc_command *command, int64_t len)
+{
+	struct call call = call_within(20, NULL);
+
+	while (status_of(command).out_size < len)
+		assert_int_equal(call_sleep(&call, 0.02), 0);
+}
+
+static ssize_t read_at(struct proc_command *command, int stream, int64_t offset, void *bytes,
+		       size_t len)
+{
+	struct call call = fake_call();
+	struct error err = { 0 };
+	ssize_t got = proc_command_read(command, &call, stream, offset, bytes, len, &err);
+
+	if (got < 0)
+		fail_msg("read: %s", err.text);
+	return got;
+}
+
+static void assert_stream(struct proc_command *command, int stream, const char *want, size_t len)
+{
+	autofree char *bytes = malloc(len + 100);
+
+	assert_int_equal(read_at(command, stream, 0, bytes, len + 100), (ssize_t)len);
+	assert_memory_equal(bytes, want, len);
+}
+
+#define assert_output(command, stream, text) assert_stream(command, stream, text, sizeof(text) - 1)
+
+static void end(struct proc_command *command)
+{
+	struct call call = fake_call();
+
+	proc_command_free(command, &call);
+}
+
+static void test_bytes_and_exit_code(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(
+		guest, "printf 'a\\r\\nb\\r\\377\\000z'; printf 'no\\n' >&2; exit 7");
+	struct proc_command_status status;
+	char byte[4];
+
+	assert_int_equal(wait_for_end(command), 7);
+	status = status_of(command);
+	assert_int_equal(status.out_size, 8);
+	assert_int_equal(status.err_size, 3);
+	assert_true(status.pid > 1);
+	assert_output(command, 1, "a\r\nb\r\377\0z");
+	assert_output(command, 2, "no\n");
+	assert_int_equal(read_at(command, 1, 6, byte, 4), 2);
+	assert_memory_equal(byte, "\0z", 2);
+	assert_int_equal(read_at(command, 1, 8, byte, 4), 0);
+	assert_int_equal(read_at(command, 1, 800, byte, 4), 0);
+	assert_true(fake_execs(guest) > 4);
+	end(command);
+	assert_false(fake_leftovers(guest));
+}
+
+static void test_grows_while_it_runs(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(guest, "echo one; sleep 100; echo two");
+	struct call call = fake_call();
+
+	wait_for_output(command, 4);
+	assert_output(command, 1, "one\n");
+	assert_false(status_of(command).ended);
+	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), 0);
+	assert_int_equal(wait_for_end(command), 128 + SIGTERM);
+	assert_output(command, 1, "one\n");
+	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), -EBUSY);
+	assert_true(fake_longest(guest) < 5);
+	end(command);
+}
+
+/* A shell starts background jobs with SIGINT and SIGQUIT ignored: not this one. */
+static void test_interrupt_reaches_the_group(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(
+		guest, "trap 'echo got; exit 3' INT; echo up; sleep 100 & wait; sleep 100");
+	struct proc_command *plain = start(guest, "echo up; exec sleep 100");
+	struct call call = fake_call();
+
+	wait_for_output(command, 3);
+	assert_int_equal(proc_command_kill(command, &call, "INT", NULL), 0);
+	assert_int_equal(wait_for_end(command), 3);
+	assert_output(command, 1, "up\ngot\n");
+	wait_for_output(plain, 3);
+	assert_int_equal(proc_command_kill(plain, &call, "QUIT", NULL), 0);
+	assert_int_equal(wait_for_end(plain), 128 + SIGQUIT);
+	end(command);
+	end(plain);
+}
+
+static void test_signal_names(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(guest, "sleep 100");
+	struct call call = fake_call();
+	struct error err = { 0 };
+
+	assert_int_equal(proc_command_kill(command, &call, "TERM; rm -rf /", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is no signal"));
+	assert_int_equal(proc_command_kill(command, &call, "SIGTERM", NULL), -EINVAL);
+	assert_int_equal(proc_command_kill(command, &call, "STOP", NULL), 0);
+	assert_false(status_of(command).ended);
+	end(command); /* kills what is stopped as well */
+	assert_false(fake_leftovers(guest));
+}
+
+static void test_time_limit(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *meek = start_with(guest, "sleep 100", &in_root, -1, 0, 0.2);
+	struct proc_command *stubborn = start_with(guest, "trap '' TERM; while :; do sleep 1; done",
+						   &in_root, -1, 0, 0.2);
+	struct proc_command *quick = start_with(guest, "exit 5", &in_root, -1, 0, 100);
+
+	assert_int_equal(wait_for_end(quick), 5);
+	assert_int_equal(wait_for_end(meek), 124);
+	assert_int_equal(wait_for_end(stubborn), 124);
+	end(quick);
+	end(meek);
+	end(stubborn);
+}
+
+static void test_settings(void **state)
+{
+	const char odd[] = "it's \"$HOME\" `x` \\ \n\t\377\303\251 *";
+	struct proc_env env[] = {
+		{ "ODD", odd }, { "c", "x" }, { "PATH", "/nowhere" }, { "E", "" }
+	};
+	struct proc_settings settings = { .cwd = "/tmp", .env = env, .env_count = 4 };
+	struct guest *guest = *state;
+	struct proc_command *command = start_with(guest,
+						  "printf '%s|%s|%s|%s|' \"$ODD\" \"$c\" \"$PATH\" "
+						  "\"${E-unset}\"; pwd; set | /bin/grep ^VSOCKFS",
+						  &settings, -1, 0, 0);
+	char want[128];
+
+	snprintf(want, sizeof(want), "%s|x|/nowhere||/tmp\n", odd);
+	wait_for_end(command);
+	assert_stream(command, 1, want, strlen(want));
+	end(command);
+}
+
+static void test_bad_settings(void **state)
+{
+	struct proc_env env[] = { { "BAD NAME", "x" } };
+	struct proc_settings bad = { .cwd = "/", .env = env, .env_count = 1 };
+	struct guest *guest = *state;
+	struct call call = fake_call();
+	struct proc_command *out = NULL;
+	struct error err = { 0 };
+
+	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+			 -EINVAL);
+	bad = (struct proc_settings){ .cwd = "/nonexistent/dir" };
+	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+			 -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/dir"));
+	bad.cwd = "/bin/sh";
+	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+			 -ENOTDIR);
+	bad.cwd = "tmp";
+	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+			 -EINVAL);
+	fake_refuse(guest, "[Errno 7] Argument list too long");
+	assert_int_equal(proc_command_start(guest, &call, "true", &in_root, -1, 0, 0, &out, &err),
+			 -E2BIG);
+	assert_null(out);
+	assert_false(fake_leftovers(guest));
+}
+
+static int memory_file(size_t len, char **copy)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+
+	*copy = malloc(len);
+	for (size_t i = 0; i < len; i++)
+		(*copy)[i] = (char)(i * 7 + i / 251);
+	assert_int_equal(write(fd, *copy, len), (ssize_t)len);
+	return fd;
+}
+
+static void test_input_inline(void **state)
+{
+	autofree char *bytes = NULL;
+	autoclose int fd = memory_file(24 << 10, &bytes);
+	struct proc_command *command = start_with(*state, "cat", &in_root, fd, 24 << 10, 0);
+
+	assert_int_equal(wait_for_end(command), 0);
+	assert_stream(command, 1, bytes, 24 << 10);
+	end(command);
+	command = start(*state, "cat; echo end");
+	assert_int_equal(wait_for_end(command), 0);
+	assert_output(command, 1, "end\n");
+	end(command);
+}
+
+static void test_input_uploaded(void **state)
+{
+	const size_t len = 700001;
+	struct guest *guest = *state;
+	autofree char *bytes = NULL;
+	autoclose int fd = memory_file(len, &bytes);
+	struct proc_command *command, *out = NULL;
+	struct proc_settings nowhere = { .cwd = "/nonexistent" };
+	struct call call = fake_call();
+	bool made = mkdir("/workspace", 0755) == 0;
+	char want[64];
+
+	if (!*fake_root() && access("/workspace", W_OK) < 0)
+		skip();
+	command = start_with(guest, "cat", &in_root, fd, (int64_t)len, 0);
+	snprintf(want, sizeof(want), "/workspace/.vsockfs-%s", guest_token(guest));
+	assert_string_equal(uploaded_to, want);
+	assert_int_equal(wait_for_end(command), 0);
+	assert_stream(command, 1, bytes, len);
+	end(command);
+	assert_false(fake_leftovers(guest));
+	assert_int_equal(
+		proc_command_start(guest, &call, "cat", &nowhere, fd, (int64_t)len, 0, &out, NULL),
+		-ENOENT);
+	assert_false(fake_leftovers(guest));
+}
+
+static void test_supervisor_killed(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(guest, "kill -9 $PPID; exit 0");
+
+	assert_int_equal(wait_for_end(command), 137);
+	end(command);
+	assert_false(fake_leftovers(guest));
+}
+
+static void test_forgotten(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(guest, "true");
+	struct call call = fake_call();
+	struct proc_command_status status;
+	char shell[256];
+
+	wait_for_end(command);
+	snprintf(shell, sizeof(shell), "rm -rf %s/run/vsockfs-%s %s/tmp/vsockfs-%s", fake_root(),
+		 guest_token(guest), fake_root(), guest_token(guest));
+	assert_int_equal(system(shell), 0);
+	assert_int_equal(proc_command_status(command, &call, &status, NULL), -ENOENT);
+	assert_int_equal(proc_command_read(command, &call, 1, 0, shell, 10, NULL), -ENOENT);
+	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), -ENOENT);
+	end(command);
+}
+
+/* A room that goes takes what still runs with it. */
+static void test_sweep(void **state)
+{
+	struct guest *guest = fake_guest_new();
+	struct proc_command *command = start(guest, "sleep 100");
+	struct call call = fake_call();
+	char token[32];
+
+	(void)state;
+	snprintf(token, sizeof(token), "%s", guest_token(guest));
+	proc_room_free(guest_proc(guest));
+	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
+		continue;
+	assert_int_equal(fake_processes(guest), 0);
+	assert_false(fake_leftovers(guest));
+	end(command);
+	free(guest);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+		TEST(bytes_and_exit_code),
+		TEST(grows_while_it_runs),
+		TEST(interrupt_reaches_the_group),
+		TEST(signal_names),
+		TEST(time_limit),
+		TEST(settings),
+		TEST(bad_settings),
+		TEST(input_inline),
+		TEST(input_uploaded),
+		TEST(supervisor_killed),
+		TEST(forgotten),
+		cmocka_unit_test(test_sweep),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
