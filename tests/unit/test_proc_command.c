@@ -379,6 +379,8 @@ static void test_input_uploaded(void **state)
 		proc_command_start(guest, &call, "cat", &nowhere, fd, (int64_t)len, 0, &out, NULL),
 		-ENOENT);
 	assert_false(fake_leftovers(guest));
+	if (made)
+		rmdir("/workspace");
 }
 
 static void test_supervisor_killed(void **state)
