@@ -1,0 +1,90 @@
+"""Fixtures of the mount tests: `yard` (a private directory and what runs in it), `m` (a mount).
+
+A test that takes `m` runs over local:.  Marked `core` it runs over the reference peer too, marked
+`every` over all kinds of guests; `backends("...")` names them; `options("...")` are the
+mount's, `limit(SECONDS)` its time.
+"""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from harness import BUILD, Yard, binary  # noqa: E402
+
+BACKENDS = ["local", "unix", "firecracker", "reference", "reference-bridge"]
+
+# The peer's waits, shortened: what they are for is in the peer's own tests.
+REFERENCE_OPTIONS = ["--stop-wait", "1", "--close-wait", "1"]
+
+
+def pytest_configure(config):
+    for line in ("core: run over the reference peer as well",
+                 "every: run over every kind of guest",
+                 "backends(kind...): run over these kinds of guests",
+                 "options(option...): mount options",
+                 "limit(seconds): time the mount may be up",
+                 "slow: takes more than a few seconds"):
+        config.addinivalue_line("markers", line)
+
+
+def pytest_sessionstart(session):
+    try:
+        binary("vsockfs"), binary("vsockfs-agent")
+    except FileNotFoundError as error:
+        pytest.exit(str(error), returncode=1)
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.exit("mount tests need /dev/fuse, readable and writable", returncode=1)
+
+
+def pytest_report_header(config):
+    return f"build: {BUILD}"
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker
+    if named := mark("backends"):
+        kinds = list(named.args)
+    elif mark("every"):
+        kinds = BACKENDS
+    elif mark("core"):
+        kinds = ["local", "reference"]
+    else:
+        kinds = ["local"]
+    metafunc.parametrize("backend", kinds)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    setattr(item, f"result_{call.when}", outcome.get_result())
+
+
+@pytest.fixture
+def yard(request):
+    place = Yard()
+    failed = True
+    try:
+        yield place
+        result = getattr(request.node, "result_call", None)
+        failed = result is None or result.failed
+        if not failed:
+            failed = True
+            place.check()
+            failed = False
+    finally:
+        place.stop_output = list(place.logs()) if failed else []
+        place.stop()
+        for words in place.stop_output:
+            print(words, file=sys.stderr)
+
+
+@pytest.fixture
+def m(yard, backend, request):
+    options = request.node.get_closest_marker("options")
+    limit = request.node.get_closest_marker("limit")
+    guest = yard.guest(backend, options=REFERENCE_OPTIONS if "reference" in backend else ())
+    return yard.mount(guest, options.args if options else (), limit.args[0] if limit else 90)

@@ -1,0 +1,397 @@
+"""What the tests stand on: guests, mounts and small helpers.  Fixtures are in conftest.py.
+
+Nothing here waits for time to pass: everything waits for a condition, with a limit.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("VSOCKFS_BUILD", ROOT / "build/release")).resolve()
+PEER = ROOT / "tests/peer"
+sys.path.insert(0, str(PEER))
+import sandbox  # noqa: E402
+
+PATIENCE = 20        # seconds for what should be quick
+REFERENCE_DIED = 86  # the reference peer's exit status when a client left too early
+
+# Programs behave the same everywhere, and sanitizers say what they find where it is looked for.
+ENV = {**os.environ, "LC_ALL": "C", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1",
+       "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
+       "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99"}
+
+BAD_OUTPUT = re.compile(r"Sanitizer|runtime error|\bBUG\b|[Aa]ssert|\bleak|[Ss]egmentation|"
+                        r"double free|corrupt|stack smashing|Traceback", re.M)
+
+
+def binary(name):
+    for folder in ("", "fs", "protocol/agent", "bin"):
+        if (BUILD / folder / name).is_file():
+            return str(BUILD / folder / name)
+    raise FileNotFoundError(f"no {name} below {BUILD}; build it, or set VSOCKFS_BUILD")
+
+
+def wait_until(condition, what, seconds=PATIENCE):
+    """Until CONDITION() gives something true, which is returned."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain: {what}")
+        time.sleep(0.01)
+    return value
+
+
+def is_mounted(path):
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        return any(line.split(" ")[4] == str(path) for line in table)
+
+
+def run(*argv, status=0, timeout=60, **more):
+    """Runs a program to its end; its exit status is asserted, its output returned as text."""
+    more.setdefault("env", ENV)
+    done = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, errors="surrogateescape", timeout=timeout, **more)
+    assert done.returncode == status, \
+        f"{argv} gave {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def sh(script, cwd, status=0, timeout=60):
+    """A shell script with -e, in CWD."""
+    return run("/bin/sh", "-ec", script, cwd=cwd, status=status, timeout=timeout)
+
+
+@contextlib.contextmanager
+def fails(number):
+    """The block fails with exactly this errno."""
+    try:
+        yield
+    except OSError as error:
+        assert error.errno == number, \
+            f"{errno.errorcode.get(error.errno)} instead of {errno.errorcode[number]}: {error}"
+    else:
+        raise AssertionError(f"no error where {errno.errorcode[number]} was due")
+
+
+def put(path, data):
+    """What `printf %s DATA > PATH` does, with every error seen, close(2)'s too."""
+    data = data.encode() if isinstance(data, str) else data
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+
+
+def get(path):
+    """What cat gives: read(2) to the end, whatever st_size says."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        pieces = []
+        while piece := os.read(fd, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def text(path):
+    return get(path).decode()
+
+
+def keyed(path):
+    """A flat-keyed status file as a dict."""
+    pairs = [line.split(" ", 1) for line in text(path).splitlines()]
+    assert all(pair[0] for pair in pairs), f"not flat-keyed: {pairs}"
+    assert len({pair[0] for pair in pairs}) == len(pairs), f"a key twice: {pairs}"
+    return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
+
+
+def raw_call(path, request, payload=b"", bridge=False, timeout=30):
+    """One well-behaved request at an agent, past vsockfs: the reply as bytes."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        if bridge:
+            connection.sendall(b"CONNECT 5005\n")
+            line = b""
+            while not line.endswith(b"\n"):
+                byte = connection.recv(1)
+                assert byte, f"the bridge closed after {line!r}"
+                line += byte
+            assert line.startswith(b"OK "), line
+        connection.sendall(json.dumps(request).encode() + b"\n" + payload)
+        reply = b""
+        try:
+            while piece := connection.recv(1 << 16):
+                reply += piece
+        except ConnectionResetError:  # after an error reply that came before the payload was read
+            assert reply
+        return reply
+
+
+class Process:
+    """A child with its stderr in a file; ended for sure by stop()."""
+
+    def __init__(self, argv, log, **more):
+        self.argv, self.log = argv, Path(log)
+        with open(self.log, "ab") as out:
+            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                          env=ENV, **more)
+
+    @property
+    def alive(self):
+        return self.child.poll() is None
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.alive:
+            self.child.send_signal(number)
+        try:
+            self.child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+class Guest:
+    """Something to mount: a workspace directory on this side, and an agent that shows it.
+
+    KIND: local (vsockfs starts the agent), unix and firecracker (the bundled agent),
+    reference and reference-bridge (the test peer that is like those in the field).
+    """
+
+    def __init__(self, kind, folder, options=()):
+        self.kind, self.folder, self.options = kind, Path(folder), list(options)
+        self.workspace = self.folder / "workspace"
+        self.workspace.mkdir(parents=True)
+        self.socket = str(self.folder / "agent.sock")
+        self.log = self.folder / "requests"
+        self.process = None
+        self.died_rightly = False  # a test sets this when it ended the agent itself
+        self.bridge = kind in ("firecracker", "reference-bridge")
+        if kind == "local":
+            self.address = f"local:{self.workspace}"
+        else:
+            self.address = ("firecracker:" if self.bridge else "unix:") + self.socket
+
+    @property
+    def is_reference(self):
+        return self.kind.startswith("reference")
+
+    def start(self):
+        if self.kind == "local":
+            return self
+        if self.is_reference:
+            argv = [str(PEER / "reference_agent.py"), "--listen", self.address, "--workspace",
+                    str(self.workspace), "--log", str(self.log), *self.options]
+        else:
+            agent = binary("vsockfs-agent")
+            argv = sandbox.command(self.workspace, [agent, "--listen", self.address],
+                                   [self.socket], [agent])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
+        self.process = Process(argv, self.folder / "agent.stderr")
+        wait_until(lambda: os.path.exists(self.socket) or not self.process.alive,
+                   "the agent listens")
+        assert self.process.alive, f"the agent ended: {self.process.output}"
+        return self
+
+    def requests(self):
+        """What the reference peer was asked, in order."""
+        assert self.is_reference
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [entry["request"] for entry in map(json.loads, lines)
+                if entry["event"] == "request"]
+
+    def exec(self, command, timeout=30):
+        """Runs COMMAND in the guest past the mount: (exit code, output)."""
+        reply = json.loads(raw_call(self.socket, {"command": command, "timeout_seconds": timeout},
+                                    bridge=self.bridge, timeout=timeout + 30))
+        assert "error" not in reply, reply
+        return reply["exit_code"], reply["stdout"]
+
+    def kill(self, number=signal.SIGKILL):
+        """The guest is gone, by the test's doing."""
+        self.died_rightly = True
+        self.process.stop(number)
+
+    def restart(self):
+        self.died_rightly = False
+        self.start()
+
+    def check(self):
+        """At a test's end, after the unmount: the agent lives, answers, and was left clean."""
+        left = [str(path) for path in self.workspace.rglob("*vsockfs*")]
+        assert not left, f"left in the workspace: {left}"
+        if self.kind == "local" or self.died_rightly:
+            return
+        assert self.process.alive, \
+            f"the agent died (status {self.process.child.poll()}): {self.process.output}"
+        # Answered only after everything before it: what the daemon left behind has had its effect.
+        _, found = self.exec("find /tmp /run /var/tmp /dev/shm -name '*vsockfs*' 2>/dev/null")
+        assert not found, f"left in the guest: {found}"
+        assert self.process.alive, f"the agent died: {self.process.output}"
+        bad = BAD_OUTPUT.search(self.process.output)
+        assert not bad, f"{bad.group()!r} in the agent's output:\n{self.process.output}"
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+
+
+class Mount:
+    """A vsockfs in the foreground over one or more guests; .w is the first one's workspace."""
+
+    def __init__(self, folder, guests, options=(), limit=90):
+        self.folder = Path(folder)
+        self.point = self.folder / "mnt"
+        self.point.mkdir(exist_ok=True)
+        self.guests = guests if isinstance(guests, dict) else {"box": guests}
+        self.options, self.limit = list(options), limit
+        self.process = self.watchdog = None
+        self.hung = False
+        self.allowed_output = []
+
+    @property
+    def guest(self):
+        return next(iter(self.guests.values()))
+
+    @property
+    def g(self):
+        return self.point / next(iter(self.guests))
+
+    @property
+    def w(self):
+        return self.g / "workspace"
+
+    @property
+    def argv(self):
+        options = ["-o", ",".join(self.options)] if self.options else []
+        return [binary("vsockfs"), "-f", *options,
+                *(f"{name}={guest.address}" for name, guest in self.guests.items()),
+                str(self.point)]
+
+    def start(self):
+        self.process = Process(self.argv, self.folder / "daemon.stderr")
+        wait_until(lambda: is_mounted(self.point) or not self.process.alive, "the mount shows up")
+        assert self.process.alive, f"vsockfs ended: {self.process.output}"
+        # Whatever hangs, hangs on the daemon: ending it sets everybody free.
+        self.watchdog = threading.Timer(self.limit, self.abandon)
+        self.watchdog.daemon = True
+        self.watchdog.start()
+        return self
+
+    def abandon(self):
+        self.hung = True
+        self.process.child.kill()
+
+    def allow_output(self, pattern):
+        """The daemon may say this on stderr; anything else there fails the test."""
+        self.allowed_output.append(re.compile(pattern))
+
+    def unmount(self, seconds=PATIENCE):
+        """Ends the mount as a user does, and waits for the daemon; its exit status."""
+        self.watchdog.cancel()
+        if is_mounted(self.point):
+            done = subprocess.run(["fusermount3", "-u", str(self.point)], capture_output=True,
+                                  text=True, check=False)
+            assert done.returncode == 0, f"fusermount3: {done.stderr}"
+        try:
+            return self.process.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.child.send_signal(signal.SIGABRT)
+            self.process.child.wait()
+            raise AssertionError(f"the daemon did not end within {seconds} s of the unmount"
+                                 ) from None
+
+    def check(self):
+        """At a test's end: the daemon lives, ends well, and had nothing to complain about."""
+        assert not self.hung, f"the test took over {self.limit} s; the daemon was killed"
+        status = self.unmount()
+        output = self.process.output
+        bad = BAD_OUTPUT.search(output)
+        assert not bad, f"{bad.group()!r} in the daemon's output:\n{output}"
+        assert status == 0, f"the daemon ended with {status}:\n{output}"
+        odd = [line for line in output.splitlines()
+               if not any(pattern.search(line) for pattern in self.allowed_output)]
+        assert not odd, "unexpected output of the daemon:\n" + "\n".join(odd)
+        assert not is_mounted(self.point)
+
+    def stop(self):
+        """Whatever happened, nothing stays."""
+        if self.watchdog:
+            self.watchdog.cancel()
+        if self.process:
+            if is_mounted(self.point):
+                subprocess.run(["fusermount3", "-u", "-z", str(self.point)], check=False,
+                               capture_output=True)
+            self.process.stop(signal.SIGKILL)
+
+
+class Yard:
+    """One test's private directory and all that it started there."""
+
+    def __init__(self):
+        # Short, for the sockets' sake, and without the product's name, which is looked for.
+        self.folder = Path(tempfile.mkdtemp(prefix="mt-", dir="/tmp"))
+        self.guests, self.mounts, self.others = [], [], []
+
+    def guest(self, kind, name="box", options=()):
+        guest = Guest(kind, self.folder / name, options)
+        self.guests.append(guest)
+        return guest.start()
+
+    def mount(self, guests, options=(), limit=90, start=True):
+        folder = self.folder / f"mount{len(self.mounts)}"
+        folder.mkdir()
+        mount = Mount(folder, guests, options, limit)
+        self.mounts.append(mount)
+        return mount.start() if start else mount
+
+    def spawn(self, *argv, **more):
+        """Another program, ended with the test."""
+        child = subprocess.Popen(list(map(str, argv)), env=ENV, **more)
+        self.others.append(child)
+        return child
+
+    def check(self):
+        for mount in self.mounts:
+            if mount.process:
+                mount.check()
+        for guest in self.guests:
+            guest.check()
+
+    def logs(self):
+        for path in sorted(self.folder.rglob("*.stderr")):
+            if path.is_file() and (words := path.read_text(errors="replace")):
+                yield f"--- {path.relative_to(self.folder)}\n{words[-8000:]}"
+
+    def stop(self):
+        for child in self.others:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        for mount in self.mounts:
+            mount.stop()
+        for guest in self.guests:
+            guest.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
