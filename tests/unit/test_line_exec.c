@@ -123,6 +123,9 @@ static void test_bad_arguments_are_never_sent(void **state)
 	command[LIMIT_EXEC_COMMAND + 1] = '\0';
 	assert_int_equal(exec(script, command, &reply), -E2BIG);
 	script_expect_error(script, "131071");
+	command[LIMIT_REQUEST_LINE] = '\0'; /* with the keys around it, too much for one line */
+	assert_int_equal(exec(script, command, &reply), -E2BIG);
+	script_expect_error(script, "limit of 102400");
 	script_expect_nothing(script);
 	free(command);
 }
