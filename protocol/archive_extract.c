@@ -1,0 +1,140 @@
+/* archive_extract.c - a tar from a stream becomes files; see archive.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/archive.h"
+#include "protocol/archive_place.h"
+#include "protocol/beneath.h"
+#include "protocol/cleanup.h"
+
+#define BLOCK (64u << 10)
+#define MAX_DIRECTORY_NAMES (32u << 20)
+
+/* Where libarchive gets its bytes from. */
+struct source {
+	archive_read_fn read;
+	void *arg;
+	int code; /* the negative errno with which read failed */
+	char block[BLOCK];
+};
+
+static la_ssize_t read_block(struct archive *archive, void *arg, const void **bytes)
+{
+	struct source *source = arg;
+	ssize_t n = source->read(source->arg, source->block, sizeof(source->block));
+
+	if (n < 0) {
+		source->code = (int)n;
+		archive_set_error(archive, (int)-n, "%s", strerror((int)-n));
+		return ARCHIVE_FATAL;
+	}
+	*bytes = source->block;
+	return n;
+}
+
+/* Tar, plain or packed by one of three, and nothing else of what libarchive knows. */
+static int open_archive(struct archive *archive, struct source *source)
+{
+	if (archive_read_support_format_tar(archive) != ARCHIVE_OK ||
+	    archive_read_support_filter_gzip(archive) != ARCHIVE_OK ||
+	    archive_read_support_filter_bzip2(archive) != ARCHIVE_OK ||
+	    archive_read_support_filter_xz(archive) != ARCHIVE_OK)
+		return ARCHIVE_FATAL;
+	return archive_read_open(archive, source, NULL, read_block, NULL);
+}
+
+static int damaged(const struct source *source, struct archive *archive, struct error *err)
+{
+	const char *why = archive_error_string(archive);
+
+	if (source->code == -ENODATA)
+		return error_set(err, ENODATA, "the archive ended before its archive_size");
+	if (source->code)
+		return error_set(err, -source->code, "cannot read the archive: %s",
+				 strerror(-source->code));
+	return error_set(err, EBADMSG, "cannot read the archive: %s",
+			 why ? why : "it is no tar, or damaged");
+}
+
+/* "./" in front and "/" behind do not count; "." itself names the root, which is there. */
+static int check_name(const char *name, char *path, size_t size, struct error *err)
+{
+	int rc;
+
+	if (!name || !name[0])
+		return error_set(err, EPERM, "refused an archive member without a name");
+	if (strlen(name) > LIMIT_MEMBER_NAME)
+		return error_set(err, EPERM,
+				 "refused archive member '%.60s...': its name is longer than %d "
+				 "bytes",
+				 name, LIMIT_MEMBER_NAME);
+	rc = beneath_clean(name, path, size);
+	if (rc == -EXDEV && name[0] == '/')
+		return error_set(err, EPERM,
+				 "refused archive member '%.255s': its name is absolute", name);
+	if (rc == -EXDEV)
+		return error_set(err, EPERM, "refused archive member '%.255s': its name has a '..'",
+				 name);
+	if (rc < 0)
+		return error_set(err, EPERM,
+				 "refused archive member '%.60s...': its name is too "
+				 "long",
+				 name);
+	return 0;
+}
+
+static int extract(struct place *place, struct source *source, struct archive_counts *counts,
+		   struct error *err)
+{
+	struct archive_entry *entry;
+	char path[LIMIT_MEMBER_NAME];
+	int rc;
+
+	/* A warning is about a name that is not in the locale's charset: it has its bytes. */
+	while ((rc = archive_read_next_header(place->archive, &entry)) == ARCHIVE_OK ||
+	       rc == ARCHIVE_WARN) {
+		if (counts->entries == LIMIT_LISTING_ENTRIES)
+			return error_set(err, EFBIG, "the archive has more than %u members",
+					 LIMIT_LISTING_ENTRIES);
+		rc = check_name(archive_entry_pathname(entry), path, sizeof(path), err);
+		if (rc == 0 && path[0])
+			rc = place_entry(place, entry, path, err);
+		/* What is wrong with the stream is the cause of what is wrong with a file. */
+		if (rc < 0)
+			return source->code ? damaged(source, place->archive, err) : rc;
+		if (path[0])
+			counts->entries++;
+	}
+	return rc == ARCHIVE_EOF ? 0 : damaged(source, place->archive, err);
+}
+
+int archive_extract(int root_fd, archive_read_fn read, void *arg, struct archive_counts *out,
+		    struct error *err)
+{
+	autofree struct source *source = calloc(1, sizeof(*source));
+	struct archive_counts counts = { 0 };
+	struct place place = { .root = root_fd, .later = BUF_INIT(MAX_DIRECTORY_NAMES) };
+	int rc, finished;
+
+	place.archive = archive_read_new();
+	if (!source || !place.archive) {
+		archive_read_free(place.archive);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	source->read = read;
+	source->arg = arg;
+	if (open_archive(place.archive, source) == ARCHIVE_OK)
+		rc = extract(&place, source, &counts, err);
+	else
+		rc = damaged(source, place.archive, err);
+	/* Also after an error: what is there shall be usable. */
+	finished = place_finish(&place, rc < 0 ? NULL : err);
+	buf_free(&place.later);
+	archive_read_free(place.archive);
+	if (rc < 0 || finished < 0)
+		return rc < 0 ? rc : finished;
+	counts.bytes = place.bytes;
+	*out = counts;
+	return 0;
+}
