@@ -22,13 +22,13 @@ void line_text_free(struct line_text *text)
 	*text = (struct line_text){ 0 };
 }
 
-static void latch(struct reply *reply, int code, const char *text)
+static void latch(struct line_reply *reply, int code, const char *text)
 {
 	if (reply->rc == 0)
 		reply->rc = error_set(reply->err, code, "%s", text);
 }
 
-void reply_fail(struct reply *reply, const char *format, ...)
+void line_reply_fail(struct line_reply *reply, const char *format, ...)
 {
 	char text[LIMIT_ERROR_TEXT];
 	va_list args;
@@ -39,19 +39,20 @@ void reply_fail(struct reply *reply, const char *format, ...)
 	latch(reply, EPROTO, text);
 }
 
-static const json_t *get(const struct reply *reply, const char *key)
+static const json_t *get(const struct line_reply *reply, const char *key)
 {
 	const json_t *value = json_object_get(reply->object, key);
 
 	return json_is_null(value) ? NULL : value;
 }
 
-static void wrong_type(struct reply *reply, const char *key, const char *want)
+static void wrong_type(struct line_reply *reply, const char *key, const char *want)
 {
-	reply_fail(reply, "the guest's reply is not valid: %s must be %s", key, want);
+	line_reply_fail(reply, "the guest's reply is not valid: %s must be %s", key, want);
 }
 
-void reply_text(struct reply *reply, const char *key, const char *fallback, struct line_text *out)
+void line_reply_text(struct line_reply *reply, const char *key, const char *fallback,
+		     struct line_text *out)
 {
 	const json_t *value = get(reply, key);
 
@@ -70,7 +71,8 @@ void reply_text(struct reply *reply, const char *key, const char *fallback, stru
 		latch(reply, ENOMEM, "out of memory");
 }
 
-void reply_word(struct reply *reply, const char *key, const char *fallback, char *out, size_t size)
+void line_reply_word(struct line_reply *reply, const char *key, const char *fallback, char *out,
+		     size_t size)
 {
 	const json_t *value = get(reply, key);
 	const char *word = fallback;
@@ -83,17 +85,19 @@ void reply_word(struct reply *reply, const char *key, const char *fallback, char
 		len = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				   "0123456789._-");
 		if (len != json_string_length(value) || len >= size) {
-			reply_fail(reply,
-				   "the guest's reply is not valid: %s must be a word of at most "
-				   "%zu letters, digits, '.', '_' and '-'",
-				   key, size - 1);
+			line_reply_fail(
+				reply,
+				"the guest's reply is not valid: %s must be a word of at most "
+				"%zu letters, digits, '.', '_' and '-'",
+				key, size - 1);
 			word = fallback;
 		}
 	}
 	snprintf(out, size, "%s", word);
 }
 
-int64_t reply_int(struct reply *reply, const char *key, int64_t fallback, int64_t min, int64_t max)
+int64_t line_reply_int(struct line_reply *reply, const char *key, int64_t fallback, int64_t min,
+		       int64_t max)
 {
 	const json_t *value = get(reply, key);
 	json_int_t number;
@@ -106,21 +110,21 @@ int64_t reply_int(struct reply *reply, const char *key, int64_t fallback, int64_
 	}
 	number = json_integer_value(value);
 	if (number < min || number > max) {
-		reply_fail(reply,
-			   "the guest's reply is not valid: %s is %" JSON_INTEGER_FORMAT
-			   ", which is not from %jd to %jd",
-			   key, number, (intmax_t)min, (intmax_t)max);
+		line_reply_fail(reply,
+				"the guest's reply is not valid: %s is %" JSON_INTEGER_FORMAT
+				", which is not from %jd to %jd",
+				key, number, (intmax_t)min, (intmax_t)max);
 		return fallback;
 	}
 	return number;
 }
 
-int64_t reply_count(struct reply *reply, const char *key)
+int64_t line_reply_count(struct line_reply *reply, const char *key)
 {
-	return reply_int(reply, key, 0, 0, INT64_MAX);
+	return line_reply_int(reply, key, 0, 0, INT64_MAX);
 }
 
-double reply_time(struct reply *reply, const char *key)
+double line_reply_time(struct line_reply *reply, const char *key)
 {
 	const json_t *value = get(reply, key);
 	double seconds;
@@ -133,13 +137,13 @@ double reply_time(struct reply *reply, const char *key)
 	}
 	seconds = json_number_value(value);
 	if (!isfinite(seconds) || seconds < 0 || seconds > TIME_MAX) {
-		reply_fail(reply, "the guest's reply is not valid: %s is not a time", key);
+		line_reply_fail(reply, "the guest's reply is not valid: %s is not a time", key);
 		return 0;
 	}
 	return seconds;
 }
 
-bool reply_bool(struct reply *reply, const char *key, bool fallback)
+bool line_reply_bool(struct line_reply *reply, const char *key, bool fallback)
 {
 	const json_t *value = get(reply, key);
 
@@ -152,13 +156,13 @@ bool reply_bool(struct reply *reply, const char *key, bool fallback)
 	return json_is_true(value);
 }
 
-bool reply_exit_code(struct reply *reply, int64_t *exit_code)
+bool line_reply_exit_code(struct line_reply *reply, int64_t *exit_code)
 {
-	*exit_code = reply_int(reply, "exit_code", 0, INT32_MIN, INT32_MAX);
+	*exit_code = line_reply_int(reply, "exit_code", 0, INT32_MIN, INT32_MAX);
 	return get(reply, "exit_code") != NULL && reply->rc == 0;
 }
 
-const json_t *reply_array(struct reply *reply, const char *key)
+const json_t *line_reply_array(struct line_reply *reply, const char *key)
 {
 	const json_t *value = get(reply, key);
 
@@ -169,7 +173,7 @@ const json_t *reply_array(struct reply *reply, const char *key)
 	return value;
 }
 
-const json_t *reply_object(struct reply *reply, const char *key)
+const json_t *line_reply_object(struct line_reply *reply, const char *key)
 {
 	const json_t *value = get(reply, key);
 

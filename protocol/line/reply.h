@@ -14,37 +14,41 @@
 
 #include "protocol/line/line.h"
 
-struct reply {
+struct line_reply {
 	const json_t *object; /* borrowed */
 	struct error *err;
 	int rc; /* the first problem */
 };
 
 /* FALLBACK may be NULL for "".  OUT is filled (data not NULL) unless rc says otherwise. */
-void reply_text(struct reply *reply, const char *key, const char *fallback, struct line_text *out);
+void line_reply_text(struct line_reply *reply, const char *key, const char *fallback,
+		     struct line_text *out);
 
 /* A word of the protocol's ([A-Za-z0-9._-]*) in SIZE bytes with its NUL. */
-void reply_word(struct reply *reply, const char *key, const char *fallback, char *out, size_t size);
+void line_reply_word(struct line_reply *reply, const char *key, const char *fallback, char *out,
+		     size_t size);
 
-int64_t reply_int(struct reply *reply, const char *key, int64_t fallback, int64_t min, int64_t max);
+int64_t line_reply_int(struct line_reply *reply, const char *key, int64_t fallback, int64_t min,
+		       int64_t max);
 
 /* A count or a size: 0 to INT64_MAX, default 0. */
-int64_t reply_count(struct reply *reply, const char *key);
+int64_t line_reply_count(struct line_reply *reply, const char *key);
 
 /* Seconds since the epoch, integer or float; 0 for null. */
-double reply_time(struct reply *reply, const char *key);
+double line_reply_time(struct line_reply *reply, const char *key);
 
-bool reply_bool(struct reply *reply, const char *key, bool fallback);
+bool line_reply_bool(struct line_reply *reply, const char *key, bool fallback);
 
 /* exit_code, where null means that there is none yet: returns whether there is one. */
-bool reply_exit_code(struct reply *reply, int64_t *exit_code);
+bool line_reply_exit_code(struct line_reply *reply, int64_t *exit_code);
 
 /* Borrowed; NULL for missing or null. */
-const json_t *reply_array(struct reply *reply, const char *key);
-const json_t *reply_object(struct reply *reply, const char *key);
+const json_t *line_reply_array(struct line_reply *reply, const char *key);
+const json_t *line_reply_object(struct line_reply *reply, const char *key);
 
 /* Latches a problem of the caller's own. */
-void reply_fail(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void line_reply_fail(struct line_reply *reply, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 void line_text_free(struct line_text *text);
 

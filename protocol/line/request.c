@@ -19,7 +19,7 @@ void line_payload_destroy(struct line_payload *payload)
 	*payload = (struct line_payload){ 0 };
 }
 
-void request_fail(struct request *request, int code, const char *format, ...)
+void line_request_fail(struct line_request *request, int code, const char *format, ...)
 {
 	char text[LIMIT_ERROR_TEXT];
 	va_list args;
@@ -32,7 +32,7 @@ void request_fail(struct request *request, int code, const char *format, ...)
 	request->rc = error_set(request->err, code, "%s", text);
 }
 
-void request_add(struct request *request, const char *key, json_t *value)
+void line_request_add(struct line_request *request, const char *key, json_t *value)
 {
 	if (request->rc < 0) {
 		json_decref(value);
@@ -40,52 +40,53 @@ void request_add(struct request *request, const char *key, json_t *value)
 	}
 	/* This takes VALUE over also when it fails. */
 	if (json_object_set_new(request->exchange.object, key, value) < 0)
-		request_fail(request, ENOMEM, "out of memory");
+		line_request_fail(request, ENOMEM, "out of memory");
 }
 
-void request_init(struct request *request, const char *action, struct error *err)
+void line_request_init(struct line_request *request, const char *action, struct error *err)
 {
-	*request = (struct request){ .err = err };
+	*request = (struct line_request){ .err = err };
 	request->exchange.object = json_object();
 	if (!request->exchange.object)
-		request_fail(request, ENOMEM, "out of memory");
+		line_request_fail(request, ENOMEM, "out of memory");
 	if (action)
-		request_add(request, "action", json_string(action));
+		line_request_add(request, "action", json_string(action));
 }
 
-void request_bytes(struct request *request, const char *key, const char *bytes, size_t len)
+void line_request_bytes(struct line_request *request, const char *key, const char *bytes,
+			size_t len)
 {
-	request_add(request, key, wire_string(bytes, len));
+	line_request_add(request, key, wire_string(bytes, len));
 }
 
-void request_text(struct request *request, const char *key, const char *text)
+void line_request_text(struct line_request *request, const char *key, const char *text)
 {
 	if (text)
-		request_bytes(request, key, text, strlen(text));
+		line_request_bytes(request, key, text, strlen(text));
 	else
-		request_add(request, key, json_null());
+		line_request_add(request, key, json_null());
 }
 
-void request_int(struct request *request, const char *key, int64_t value)
+void line_request_int(struct line_request *request, const char *key, int64_t value)
 {
-	request_add(request, key, json_integer(value));
+	line_request_add(request, key, json_integer(value));
 }
 
-void request_bool(struct request *request, const char *key, bool value)
+void line_request_bool(struct line_request *request, const char *key, bool value)
 {
-	request_add(request, key, json_boolean(value));
+	line_request_add(request, key, json_boolean(value));
 }
 
-void request_range(struct request *request, const char *key, int64_t value, int64_t min,
-		   int64_t max)
+void line_request_range(struct line_request *request, const char *key, int64_t value, int64_t min,
+			int64_t max)
 {
 	if (value < min || value > max)
-		request_fail(request, EINVAL, "%s must be from %jd to %jd, not %jd", key,
-			     (intmax_t)min, (intmax_t)max, (intmax_t)value);
-	request_int(request, key, value);
+		line_request_fail(request, EINVAL, "%s must be from %jd to %jd, not %jd", key,
+				  (intmax_t)min, (intmax_t)max, (intmax_t)value);
+	line_request_int(request, key, value);
 }
 
-void request_name(struct request *request, const char *key, const char *name)
+void line_request_name(struct line_request *request, const char *key, const char *name)
 {
 	size_t len = strlen(name);
 	bool good = len > 0 && len <= LIMIT_ENTITY_NAME && isalnum((unsigned char)name[0]) &&
@@ -93,11 +94,11 @@ void request_name(struct request *request, const char *key, const char *name)
 				 "0123456789._-") == len;
 
 	if (!good)
-		request_fail(request, EINVAL,
-			     "%s '%s' must be 1 to %d letters, digits, '.', '_' and '-', "
-			     "beginning with a letter or digit",
-			     key, name, LIMIT_ENTITY_NAME);
-	request_text(request, key, name);
+		line_request_fail(request, EINVAL,
+				  "%s '%s' must be 1 to %d letters, digits, '.', '_' and '-', "
+				  "beginning with a letter or digit",
+				  key, name, LIMIT_ENTITY_NAME);
+	line_request_text(request, key, name);
 }
 
 static bool env_name_is_good(const char *name)
@@ -110,39 +111,39 @@ static bool env_name_is_good(const char *name)
 	       !(name[0] >= '0' && name[0] <= '9');
 }
 
-void request_env(struct request *request, const struct line_env *env, size_t count)
+void line_request_env(struct line_request *request, const struct line_env *env, size_t count)
 {
 	json_t *object = json_object();
 
 	if (count > LIMIT_ENV_VALUES)
-		request_fail(request, EINVAL, "more than %d environment variables",
-			     LIMIT_ENV_VALUES);
+		line_request_fail(request, EINVAL, "more than %d environment variables",
+				  LIMIT_ENV_VALUES);
 	for (size_t i = 0; i < count && request->rc == 0; i++) {
 		if (!env_name_is_good(env[i].name))
-			request_fail(
+			line_request_fail(
 				request, EINVAL,
 				"environment variable '%s' must be 1 to %d letters, digits and "
 				"'_', not beginning with a digit",
 				env[i].name, LIMIT_ENV_NAME);
 		else if (json_object_set_new(object, env[i].name,
 					     wire_string(env[i].value, strlen(env[i].value))) < 0)
-			request_fail(request, ENOMEM, "out of memory");
+			line_request_fail(request, ENOMEM, "out of memory");
 	}
-	request_add(request, "env", object);
+	line_request_add(request, "env", object);
 }
 
-void request_payload(struct request *request, struct line_payload payload)
+void line_request_payload(struct line_request *request, struct line_payload payload)
 {
 	request->exchange.payload = payload;
 	if (payload.size <= 0)
-		request_fail(request, EINVAL, "the archive is empty");
+		line_request_fail(request, EINVAL, "the archive is empty");
 	else if (payload.size > LIMIT_ARCHIVE_SIZE)
-		request_fail(request, EFBIG, "the archive is larger than %jd bytes",
-			     (intmax_t)LIMIT_ARCHIVE_SIZE);
-	request_int(request, "archive_size", payload.size);
+		line_request_fail(request, EFBIG, "the archive is larger than %jd bytes",
+				  (intmax_t)LIMIT_ARCHIVE_SIZE);
+	line_request_int(request, "archive_size", payload.size);
 }
 
-int request_drop(struct request *request)
+int line_request_drop(struct line_request *request)
 {
 	json_decref(request->exchange.object);
 	line_payload_destroy(&request->exchange.payload);
@@ -150,10 +151,10 @@ int request_drop(struct request *request)
 	return request->rc;
 }
 
-int request_run(struct request *request, struct guest *guest, const struct call *call,
-		json_t **reply)
+int line_request_run(struct line_request *request, struct guest *guest, const struct call *call,
+		     json_t **reply)
 {
 	if (request->rc < 0)
-		return request_drop(request);
+		return line_request_drop(request);
 	return exchange_run(guest, call, &request->exchange, reply, request->err);
 }

@@ -32,55 +32,56 @@ void line_service_free(struct line_service *service)
  * Somebody else may have given a service a readiness of a type unknown here; that
  * must not hide the service, so it counts as none.
  */
-static void parse_readiness(struct reply *reply, struct line_service *out)
+static void parse_readiness(struct line_reply *reply, struct line_service *out)
 {
-	struct reply inner = { .object = reply_object(reply, "readiness"), .err = reply->err };
+	struct line_reply inner = { .object = line_reply_object(reply, "readiness"),
+				    .err = reply->err };
 	enum line_readiness_kind kind = LINE_READY_NONE;
 	char type[16] = "";
 
 	inner.rc = reply->rc;
-	reply_word(&inner, "type", "", type, sizeof(type));
+	line_reply_word(&inner, "type", "", type, sizeof(type));
 	for (size_t i = LINE_READY_NONE + 1; i < KIND_COUNT; i++) {
 		if (strcmp(type, kinds[i].type) == 0)
 			kind = (enum line_readiness_kind)i;
 	}
 	out->readiness = kind;
-	reply_text(&inner, kind == LINE_READY_NONE ? "" : kinds[kind].key, NULL,
-		   &out->readiness_value);
+	line_reply_text(&inner, kind == LINE_READY_NONE ? "" : kinds[kind].key, NULL,
+			&out->readiness_value);
 	reply->rc = inner.rc;
 }
 
 /* Every service action answers SERVICE; logs_service adds the two outputs. */
 static int parse_service(const json_t *object, struct line_service *out, struct error *err)
 {
-	struct reply reply = { .object = object, .err = err };
+	struct line_reply reply = { .object = object, .err = err };
 
-	reply_word(&reply, "service_name", "", out->name, sizeof(out->name));
-	reply_text(&reply, "command", NULL, &out->command);
-	reply_text(&reply, "cwd", NULL, &out->cwd);
-	reply_word(&reply, "state", "stopped", out->state, sizeof(out->state));
-	out->started_at = reply_time(&reply, "started_at");
-	out->ready_at = reply_time(&reply, "ready_at");
-	out->ended_at = reply_time(&reply, "ended_at");
-	out->has_exit_code = reply_exit_code(&reply, &out->exit_code);
-	out->pid = reply_int(&reply, "pid", 0, 0, INT32_MAX);
+	line_reply_word(&reply, "service_name", "", out->name, sizeof(out->name));
+	line_reply_text(&reply, "command", NULL, &out->command);
+	line_reply_text(&reply, "cwd", NULL, &out->cwd);
+	line_reply_word(&reply, "state", "stopped", out->state, sizeof(out->state));
+	out->started_at = line_reply_time(&reply, "started_at");
+	out->ready_at = line_reply_time(&reply, "ready_at");
+	out->ended_at = line_reply_time(&reply, "ended_at");
+	out->has_exit_code = line_reply_exit_code(&reply, &out->exit_code);
+	out->pid = line_reply_int(&reply, "pid", 0, 0, INT32_MAX);
 	parse_readiness(&reply, out);
-	reply_word(&reply, "stop_reason", "", out->stop_reason, sizeof(out->stop_reason));
-	reply_text(&reply, "stdout", NULL, &out->out);
-	reply_text(&reply, "stderr", NULL, &out->err);
-	out->tail_lines = reply_int(&reply, "tail_lines", -1, -1, INT64_MAX);
-	out->truncated = reply_bool(&reply, "truncated", false);
+	line_reply_word(&reply, "stop_reason", "", out->stop_reason, sizeof(out->stop_reason));
+	line_reply_text(&reply, "stdout", NULL, &out->out);
+	line_reply_text(&reply, "stderr", NULL, &out->err);
+	out->tail_lines = line_reply_int(&reply, "tail_lines", -1, -1, INT64_MAX);
+	out->truncated = line_reply_bool(&reply, "truncated", false);
 	return reply.rc;
 }
 
-static int run(struct request *request, struct guest *guest, const struct call *call,
+static int run(struct line_request *request, struct guest *guest, const struct call *call,
 	       struct line_service *out)
 {
 	json_t *reply;
 	int rc;
 
 	*out = (struct line_service){ 0 };
-	rc = request_run(request, guest, call, &reply);
+	rc = line_request_run(request, guest, call, &reply);
 	if (rc < 0)
 		return rc;
 	rc = parse_service(reply, out, request->err);
@@ -88,55 +89,57 @@ static int run(struct request *request, struct guest *guest, const struct call *
 	return rc;
 }
 
-static void add_readiness(struct request *request, const struct line_readiness *readiness)
+static void add_readiness(struct line_request *request, const struct line_readiness *readiness)
 {
-	struct request inner;
+	struct line_request inner;
 
 	if (readiness->kind == LINE_READY_NONE) {
-		request_text(request, "readiness", NULL);
+		line_request_text(request, "readiness", NULL);
 		return;
 	}
 	if ((size_t)readiness->kind >= KIND_COUNT || !readiness->value || !*readiness->value) {
-		request_fail(request, EINVAL, "readiness needs %s",
-			     (size_t)readiness->kind < KIND_COUNT ? kinds[readiness->kind].what :
-								    "a kind");
+		line_request_fail(request, EINVAL, "readiness needs %s",
+				  (size_t)readiness->kind < KIND_COUNT ?
+					  kinds[readiness->kind].what :
+					  "a kind");
 		return;
 	}
-	request_init(&inner, NULL, request->err);
-	request_text(&inner, "type", kinds[readiness->kind].type);
-	request_text(&inner, kinds[readiness->kind].key, readiness->value);
+	line_request_init(&inner, NULL, request->err);
+	line_request_text(&inner, "type", kinds[readiness->kind].type);
+	line_request_text(&inner, kinds[readiness->kind].key, readiness->value);
 	if (inner.rc < 0) {
-		request_drop(&inner);
-		request_fail(request, ENOMEM, "out of memory");
+		line_request_drop(&inner);
+		line_request_fail(request, ENOMEM, "out of memory");
 		return;
 	}
-	request_add(request, "readiness", inner.exchange.object);
+	line_request_add(request, "readiness", inner.exchange.object);
 }
 
 int line_start_service(struct guest *guest, const struct call *call,
 		       const struct line_service_start *in, struct line_service *out,
 		       struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "start_service", err);
-	request_name(&request, "service_name", in->name);
-	request_text(&request, "command", in->command);
-	request_text(&request, "cwd", in->cwd);
+	line_request_init(&request, "start_service", err);
+	line_request_name(&request, "service_name", in->name);
+	line_request_text(&request, "command", in->command);
+	line_request_text(&request, "cwd", in->cwd);
 	add_readiness(&request, &in->readiness);
-	request_range(&request, "ready_timeout_seconds", in->ready_timeout_seconds, 0, INT32_MAX);
-	request_range(&request, "ready_interval_ms", in->ready_interval_ms, 1, INT32_MAX);
-	request_env(&request, in->env, in->env_count);
+	line_request_range(&request, "ready_timeout_seconds", in->ready_timeout_seconds, 0,
+			   INT32_MAX);
+	line_request_range(&request, "ready_interval_ms", in->ready_interval_ms, 1, INT32_MAX);
+	line_request_env(&request, in->env, in->env_count);
 	return run(&request, guest, call, out);
 }
 
 int line_status_service(struct guest *guest, const struct call *call, const char *name,
 			struct line_service *out, struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "status_service", err);
-	request_name(&request, "service_name", name);
+	line_request_init(&request, "status_service", err);
+	line_request_name(&request, "service_name", name);
 	request.exchange.repeatable = true;
 	return run(&request, guest, call, out);
 }
@@ -144,14 +147,14 @@ int line_status_service(struct guest *guest, const struct call *call, const char
 int line_logs_service(struct guest *guest, const struct call *call, const char *name,
 		      int64_t tail_lines, struct line_service *out, struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "logs_service", err);
-	request_name(&request, "service_name", name);
+	line_request_init(&request, "logs_service", err);
+	line_request_name(&request, "service_name", name);
 	if (tail_lines < 0)
-		request_text(&request, "tail_lines", NULL);
+		line_request_text(&request, "tail_lines", NULL);
 	else
-		request_int(&request, "tail_lines", tail_lines);
+		line_request_int(&request, "tail_lines", tail_lines);
 	request.exchange.repeatable = true;
 	return run(&request, guest, call, out);
 }
@@ -159,9 +162,9 @@ int line_logs_service(struct guest *guest, const struct call *call, const char *
 int line_stop_service(struct guest *guest, const struct call *call, const char *name,
 		      struct line_service *out, struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "stop_service", err);
-	request_name(&request, "service_name", name);
+	line_request_init(&request, "stop_service", err);
+	line_request_name(&request, "service_name", name);
 	return run(&request, guest, call, out);
 }

@@ -119,17 +119,17 @@ void line_archive_reply_free(struct line_archive_reply *reply)
 static int parse_upload(const json_t *object, const char *destination, int64_t archive_size,
 			struct line_archive_reply *out, struct error *err)
 {
-	struct reply reply = { .object = object, .err = err };
+	struct line_reply reply = { .object = object, .err = err };
 
-	reply_text(&reply, "destination", destination, &out->path);
+	line_reply_text(&reply, "destination", destination, &out->path);
 	out->archive_size = archive_size;
-	out->entry_count = reply_count(&reply, "entry_count");
-	out->bytes_written = reply_count(&reply, "bytes_written");
+	out->entry_count = line_reply_count(&reply, "entry_count");
+	out->bytes_written = line_reply_count(&reply, "bytes_written");
 	return reply.rc;
 }
 
 /* Runs an upload; DESTINATION NULL: the action has none. */
-static int upload(struct request *request, struct guest *guest, const struct call *call,
+static int upload(struct line_request *request, struct guest *guest, const struct call *call,
 		  const char *destination, struct line_payload payload,
 		  struct line_archive_reply *out)
 {
@@ -138,9 +138,9 @@ static int upload(struct request *request, struct guest *guest, const struct cal
 
 	*out = (struct line_archive_reply){ 0 };
 	if (destination)
-		request_text(request, "destination", destination);
-	request_payload(request, payload);
-	rc = request_run(request, guest, call, &reply);
+		line_request_text(request, "destination", destination);
+	line_request_payload(request, payload);
+	rc = line_request_run(request, guest, call, &reply);
 	if (rc < 0)
 		return rc;
 	rc = parse_upload(reply, destination, payload.size, out, request->err);
@@ -152,31 +152,32 @@ int line_extract_archive(struct guest *guest, const struct call *call, const cha
 			 struct line_payload payload, struct line_archive_reply *out,
 			 struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "extract_archive", err);
+	line_request_init(&request, "extract_archive", err);
 	return upload(&request, guest, call, destination, payload, out);
 }
 
 int line_install_secrets(struct guest *guest, const struct call *call, struct line_payload payload,
 			 struct line_archive_reply *out, struct error *err)
 {
-	struct request request;
+	struct line_request request;
 
-	request_init(&request, "install_secrets", err);
+	line_request_init(&request, "install_secrets", err);
 	return upload(&request, guest, call, NULL, payload, out);
 }
 
 static int parse_export(const json_t *object, const char *path, struct line_archive_reply *out,
 			struct error *err)
 {
-	struct reply reply = { .object = object, .err = err };
+	struct line_reply reply = { .object = object, .err = err };
 
-	reply_text(&reply, "workspace_path", path, &out->path);
-	reply_word(&reply, "artifact_type", "file", out->artifact_type, sizeof(out->artifact_type));
-	out->archive_size = reply_int(&reply, "archive_size", 0, 0, LIMIT_ARCHIVE_SIZE);
-	out->entry_count = reply_count(&reply, "entry_count");
-	out->bytes_written = reply_count(&reply, "bytes_written");
+	line_reply_text(&reply, "workspace_path", path, &out->path);
+	line_reply_word(&reply, "artifact_type", "file", out->artifact_type,
+			sizeof(out->artifact_type));
+	out->archive_size = line_reply_int(&reply, "archive_size", 0, 0, LIMIT_ARCHIVE_SIZE);
+	out->entry_count = line_reply_count(&reply, "entry_count");
+	out->bytes_written = line_reply_count(&reply, "bytes_written");
 	return reply.rc;
 }
 
@@ -184,15 +185,15 @@ int line_export_archive(struct guest *guest, const struct call *call, const char
 			int64_t max_size, int (*sink)(void *arg, const void *bytes, size_t len),
 			void *arg, struct line_archive_reply *out, struct error *err)
 {
-	struct request request;
+	struct line_request request;
 	json_t *header;
 	int rc;
 
 	*out = (struct line_archive_reply){ 0 };
-	request_init(&request, "export_archive", err);
-	request_text(&request, "path", path);
+	line_request_init(&request, "export_archive", err);
+	line_request_text(&request, "path", path);
 	if (request.rc < 0)
-		return request_drop(&request);
+		return line_request_drop(&request);
 	request.exchange.repeatable = true;
 	rc = exchange_run_export(guest, call, &request.exchange, max_size, sink, arg, &header, err);
 	if (rc < 0)
