@@ -13,6 +13,8 @@ int action_exec(struct request *request, struct reply *reply, struct error *err)
 /* transfer.c */
 int action_extract_archive(struct request *request, struct reply *reply, struct error *err);
 int action_export_archive(struct request *request, struct reply *reply, struct error *err);
+
+/* secrets.c */
 int action_install_secrets(struct request *request, struct reply *reply, struct error *err);
 
 /* list.c, files.c */

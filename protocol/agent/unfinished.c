@@ -12,13 +12,6 @@
 		(void)reply;                                                                       \
 		return error_set(err, ENOSYS, #name " is not there yet");                          \
 	}
-UNFINISHED(extract_archive)
-UNFINISHED(export_archive)
-UNFINISHED(install_secrets)
-UNFINISHED(list_workspace)
-UNFINISHED(read_workspace_file)
-UNFINISHED(write_workspace_file)
-UNFINISHED(delete_workspace_path)
 UNFINISHED(open_shell)
 UNFINISHED(read_shell)
 UNFINISHED(write_shell)
