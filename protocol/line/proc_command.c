@@ -232,10 +232,12 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 		       const struct proc_settings *settings, int input_fd, int64_t input_len,
 		       double timeout, struct proc_command **out, struct error *err)
 {
+	struct error own;
 	struct start start = { .guest = guest };
 	struct proc_command *made;
 	int rc = proc_check_env(settings, err);
 
+	err = err ? err : &own;
 	if (rc)
 		return rc;
 	made = calloc(1, sizeof(*made));
@@ -310,10 +312,10 @@ int proc_command_status(struct proc_command *command, const struct call *call,
 ssize_t proc_command_read(struct proc_command *command, const struct call *call, int stream,
 			  int64_t offset, void *bytes, size_t len, struct error *err)
 {
-	char path[sizeof(command->dir) + 8];
+	char find[sizeof(command->dir) + 16];
 
-	snprintf(path, sizeof(path), "%s/%s", command->dir, stream == 2 ? "stderr" : "stdout");
-	return proc_file_read(command->guest, call, path, offset, bytes, len, err);
+	snprintf(find, sizeof(find), "f=%s/%s\n", command->dir, stream == 2 ? "stderr" : "stdout");
+	return proc_range_read(command->guest, call, find, offset, bytes, len, err);
 }
 
 /* Names that every kill knows; numbers differ between machines, names do not. */

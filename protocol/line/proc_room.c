@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,12 +121,18 @@ static const struct {
 
 int proc_error(int rc, struct error *err)
 {
-	struct error nowhere = { 0 };
+	struct error nowhere = { .code = EIO };
+	int code;
 
 	if (rc != -EREMOTEIO)
 		return rc;
 	if (!err)
 		err = &nowhere;
+	/* An OSError of Python's; these numbers are the same on every Linux that has an agent. */
+	if (sscanf(err->text, "[Errno %4d]", &code) == 1 && code > 0 && code <= EHWPOISON) {
+		err->code = code;
+		return -code;
+	}
 	for (size_t i = 0; i < sizeof(agent_texts) / sizeof(*agent_texts); i++) {
 		if (strcasestr(err->text, agent_texts[i].text)) {
 			err->code = agent_texts[i].code;
@@ -148,8 +155,8 @@ int proc_script(struct guest *guest, const struct call *call, const struct buf *
  * dd reads a range of any file at once; where it is too old to skip bytes, tail and
  * head do.  A file that has shrunk gives nothing.
  */
-ssize_t proc_file_read(struct guest *guest, const struct call *call, const char *path,
-		       int64_t offset, void *bytes, size_t len, struct error *err)
+ssize_t proc_range_read(struct guest *guest, const struct call *call, const char *find,
+			int64_t offset, void *bytes, size_t len, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct shtext_reply reply;
@@ -161,7 +168,7 @@ ssize_t proc_file_read(struct guest *guest, const struct call *call, const char 
 		return 0;
 	if (len > PROC_READ_MAX)
 		len = PROC_READ_MAX;
-	shtext_assign(&script, "f", path, strlen(path));
+	buf_adds(&script, find);
 	buf_addf(&script,
 		 "[ -f \"$f\" ] || exit 3\n"
 		 "dd if=\"$f\" bs=65536 iflag=skip_bytes,count_bytes skip=%lld count=%zu "
@@ -170,11 +177,11 @@ ssize_t proc_file_read(struct guest *guest, const struct call *call, const char 
 		 (long long)offset, len, (long long)offset + 1, len);
 	rc = proc_script(guest, call, &script, &reply, err);
 	if (rc == 3)
-		rc = error_set(err, ENOENT, "the guest has no file %s (any more)", path);
+		rc = error_set(err, ENOENT, "the guest has no such output (any more)");
 	else if (rc > 0)
 		rc = shtext_failure(&reply, EIO, err);
 	else if (rc == 0 && reply.out_len > len)
-		rc = error_set(err, EPROTO, "the guest sent more of %s than was asked for", path);
+		rc = error_set(err, EPROTO, "the guest sent more bytes than were asked for");
 	if (rc == 0) {
 		memcpy(bytes, reply.out, reply.out_len);
 		rc = (ssize_t)reply.out_len;

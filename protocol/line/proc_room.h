@@ -62,12 +62,13 @@ int proc_script(struct guest *guest, const struct call *call, const struct buf *
 		struct shtext_reply *reply, struct error *err);
 
 /*
- * Reads up to LEN bytes (at most PROC_READ_MAX a request) of the guest's file PATH at OFFSET.
- * Returns bytes, 0 at the end, -ENOENT where there is no such file.
+ * Reads up to LEN bytes (at most PROC_READ_MAX a request) at OFFSET of the guest's file that
+ * FIND, sh statements, puts into $f.  Returns bytes, 0 at the end, -ENOENT where there is
+ * no such file.
  */
 #define PROC_READ_MAX (1u << 20)
-ssize_t proc_file_read(struct guest *guest, const struct call *call, const char *path,
-		       int64_t offset, void *bytes, size_t len, struct error *err);
+ssize_t proc_range_read(struct guest *guest, const struct call *call, const char *find,
+			int64_t offset, void *bytes, size_t len, struct error *err);
 
 /* Kills what still runs in the private directory and removes it. */
 void proc_command_sweep(struct guest *guest, const struct call *call);
