@@ -1,0 +1,184 @@
+/*
+ * ws_list.c - a directory with all attributes, in one request.
+ *
+ * The listing of a directory with some 50,000 names does not fit into one reply any more:
+ * then it is made again, into the staging directory, and fetched in ranges.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/cleanup.h"
+#include "protocol/line/ws.h"
+
+#define RANGE_BYTES (8 << 20)
+
+struct listing {
+	struct workspace *ws;
+	const char *place; /* the directory, absolute */
+	bool root;
+	uint64_t seq;
+	ws_list_fn each;
+	void *arg;
+	size_t count;
+};
+
+static int add(struct listing *list, struct ws_record *record, struct error *err)
+{
+	size_t skip = strlen(list->place) + 1;
+	char name[LIMIT_NAME + 1];
+	size_t len = record->name_len - skip;
+	int rc;
+
+	if (record->name_len <= skip || memcmp(record->name, list->place, skip - 1) ||
+	    record->name[skip - 1] != '/' || len > LIMIT_NAME ||
+	    memchr(record->name + skip, '/', len) || memchr(record->name + skip, '\0', len))
+		return error_set(err, EPROTO, "the guest listed a name that cannot be one");
+	memcpy(name, record->name + skip, len);
+	name[len] = '\0';
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return error_set(err, EPROTO, "the guest listed a name that cannot be one");
+	if (list->root && !strncmp(name, WS_PRIVATE_PREFIX, strlen(WS_PRIVATE_PREFIX)))
+		return 0;
+	if (++list->count > LIMIT_LISTING_ENTRIES)
+		return error_set(err, EOVERFLOW, "a directory has more than %u entries",
+				 LIMIT_LISTING_ENTRIES);
+	ws_attr_overlay(list->ws, list->seq, &record->attr);
+	rc = list->each(list->arg, name, &record->attr);
+	return rc ? error_set(err, -rc, "the listing was ended") : 0;
+}
+
+/* Takes the whole records of TEXT; *USED says how far they go. */
+static int take(struct listing *list, const char *text, size_t len, size_t *used, struct error *err)
+{
+	const char *at = text;
+	struct ws_record record;
+	int rc = 0;
+
+	while (!rc && at < text + len && !ws_parse_record(&at, text + len, &record))
+		rc = add(list, &record, err);
+	*used = (size_t)(at - text);
+	return rc;
+}
+
+static void list_script(const struct listing *list, struct buf *script)
+{
+	ws_script_begin(script);
+	ws_script_var(script, "p", list->place);
+	buf_adds(script, "need \"$p\"\ndir \"$p\" || die 'Not a directory'\n"
+			 "list() { find \"$p\" -maxdepth 1 -mindepth 1 "
+			 "-exec stat -c '" WS_STAT_FORMAT "' {} + || echo . >&2; }\n");
+}
+
+/*
+ * What find complains of.  A name that went away meanwhile is no error of a
+ * listing; everything else means that it is not whole.
+ */
+static int complaints(const struct shtext_reply *reply, struct error *err)
+{
+	const char *line = reply->err;
+
+	while (line) {
+		const char *end = strchr(line, '\n');
+		autofree char *text = end ? strndup(line, (size_t)(end - line)) : strdup(line);
+		int code = text ? error_from_text(text, 0) : ENOMEM;
+
+		if (code && code != ENOENT)
+			return error_set(err, code, "%s", text ? text : "no memory");
+		line = end ? end + 1 : NULL;
+	}
+	return 0;
+}
+
+/* Makes the listing in the staging directory. */
+static int stage_list(struct listing *list, const struct call *call, uint64_t serial,
+		      struct error *err)
+{
+	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	autofree char *staged = ws_stage_name(list->ws, serial);
+	autofree char *place = NULL;
+	struct shtext_reply reply = { 0 };
+	int rc = ws_stage_prepare(list->ws, call, err);
+
+	if (rc)
+		return rc;
+	list_script(list, &script);
+	ws_script_var(&script, "s", staged);
+	buf_adds(&script, "list >\"$s\"\n");
+	rc = ws_run(list->ws, call, &script, &reply, err);
+	if (!rc)
+		rc = complaints(&reply, err);
+	shtext_reply_free(&reply);
+	return rc;
+}
+
+static int fetch_range(struct listing *list, const struct call *call, uint64_t serial,
+		       int64_t offset, struct shtext_reply *reply, struct error *err)
+{
+	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	autofree char *staged = ws_stage_name(list->ws, serial);
+	struct call patient = call_extend(call, guest_options(list->ws->guest)->timeout);
+
+	ws_script_var(&script, "s", staged);
+	buf_addf(&script,
+		 "dd if=\"$s\" bs=65536 iflag=skip_bytes,count_bytes,fullblock status=none "
+		 "skip=%lld count=%d\n",
+		 (long long)offset, RANGE_BYTES);
+	return ws_run(list->ws, &patient, &script, reply, err);
+}
+
+static int list_large(struct listing *list, const struct call *call, struct error *err)
+{
+	uint64_t serial = atomic_fetch_add(&list->ws->serial, 1) + 1;
+	int rc = stage_list(list, call, serial, err);
+	int64_t offset = 0;
+	bool more = !rc;
+
+	while (!rc && more) {
+		struct shtext_reply reply = { 0 };
+		size_t used = 0;
+
+		rc = fetch_range(list, call, serial, offset, &reply, err);
+		if (!rc)
+			rc = take(list, reply.out, reply.out_len, &used, err);
+		more = reply.out_len == RANGE_BYTES;
+		if (!rc && (more ? !used : used != reply.out_len))
+			rc = error_set(err, EPROTO, "the guest's listing makes no sense");
+		offset += (int64_t)used;
+		shtext_reply_free(&reply);
+	}
+	ws_stage_remove(list->ws, call, serial, NULL);
+	return rc;
+}
+
+int ws_list(struct workspace *ws, const struct call *call, const char *path, ws_list_fn each,
+	    void *arg, struct error *err)
+{
+	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	autofree char *place = ws_absolute(ws, path);
+	struct listing list = {
+		.ws = ws, .place = place, .root = !*path, .each = each, .arg = arg
+	};
+	struct shtext_reply reply = { 0 };
+	size_t used = 0;
+	int rc = ws_check_path(path, WS_LOOKUP, err);
+
+	list.seq = atomic_load(&ws->seq);
+	if (rc)
+		return rc;
+	list_script(&list, &script);
+	buf_addf(&script, "list | head -c %d\n", RANGE_BYTES);
+	rc = ws_run(ws, call, &script, &reply, err);
+	if (!rc && reply.out_len == RANGE_BYTES) {
+		shtext_reply_free(&reply);
+		return list_large(&list, call, err);
+	}
+	if (!rc)
+		rc = complaints(&reply, err);
+	if (!rc)
+		rc = take(&list, reply.out, reply.out_len, &used, err);
+	if (!rc && used != reply.out_len)
+		rc = error_set(err, EPROTO, "the guest's listing makes no sense");
+	shtext_reply_free(&reply);
+	return rc;
+}

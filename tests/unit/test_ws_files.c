@@ -1,0 +1,266 @@
+/*
+ * test_ws_files.c - open, read, write, flush and close through the workspace.
+ */
+#include "ws_fixture.h"
+
+#define FIXTURE                                                                                    \
+	struct fixture *f = *state;                                                                \
+	if (!f)                                                                                    \
+	skip()
+
+/* Create, a small write and close are two requests, and the file is as it was made. */
+static void test_create(void **state)
+{
+	FIXTURE;
+	struct ws_attr attr;
+	struct ws_file *file;
+	struct stat st;
+
+	ok(f, ws_open(f->ws, &f->call, "new", O_WRONLY | O_CREAT | O_EXCL, 0640, &file, &attr,
+		      &f->err));
+	assert_int_equal(attr.mode, S_IFREG | 0640);
+	assert_int_equal(attr.size, 0);
+	assert_int_equal(attr.nlink, 1);
+	ws_must_write(f, file, 0, "hello");
+	ws_must_write(f, file, 5, " world\n");
+	assert_int_equal(f->guest->execs, 1);
+	ws_must_close(f, file);
+	assert_int_equal(f->guest->execs, 2);
+	assert_int_equal(f->guest->uploads, 0);
+	ws_has(f, "new", "hello world\n");
+	assert_int_equal(stat(ws_real(f, "new"), &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0640);
+	ok(f, ws_stat(f->ws, &f->call, "new", &attr, &f->err));
+	assert_int_equal(attr.ino, st.st_ino);
+	assert_int_equal(attr.dev, st.st_dev);
+	assert_int_equal(attr.mtime.tv_sec, st.st_mtim.tv_sec);
+	assert_int_equal(attr.mtime.tv_nsec, st.st_mtim.tv_nsec);
+	assert_int_equal(attr.size, 12);
+}
+
+static void test_create_modes(void **state)
+{
+	FIXTURE;
+	static const mode_t modes[] = { 0, 0444, 0755, 0666, 0200, 01777, 06755 };
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		struct ws_file *file;
+		char name[20];
+
+		snprintf(name, sizeof(name), "m%zu", i);
+		file = ws_must_open(f, name, O_RDWR | O_CREAT, modes[i]);
+		ws_must_write(f, file, 0, "x");
+		ws_must_close(f, file);
+		assert_int_equal(stat(ws_real(f, name), &st), 0);
+		/* a write takes setuid and setgid away from who is not root: no promise */
+		assert_int_equal(st.st_mode & 01777, modes[i] & 01777);
+		ws_has(f, name, "x");
+	}
+}
+
+static int opens(struct fixture *f, const char *path, int flags)
+{
+	struct ws_file *file;
+	struct ws_attr attr;
+	int rc = ws_open(f->ws, &f->call, path, flags, 0644, &file, &attr, &f->err);
+
+	if (!rc)
+		ws_must_close(f, file);
+	return rc;
+}
+
+static void test_open_errors(void **state)
+{
+	FIXTURE;
+
+	ws_put(f, "file", "x");
+	assert_int_equal(mkdir(ws_real(f, "dir"), 0755), 0);
+	assert_int_equal(symlink("file", ws_real(f, "link")), 0);
+	assert_int_equal(symlink("nowhere", ws_real(f, "dangling")), 0);
+	assert_int_equal(mkfifo(ws_real(f, "fifo"), 0644), 0);
+	assert_int_equal(opens(f, "none", O_RDONLY), -ENOENT);
+	assert_int_equal(opens(f, "none/x", O_RDWR | O_CREAT), -ENOENT);
+	assert_int_equal(opens(f, "file/x", O_RDWR | O_CREAT), -ENOTDIR);
+	assert_int_equal(opens(f, "file/x", O_RDONLY), -ENOTDIR);
+	assert_int_equal(opens(f, "file", O_RDWR | O_CREAT | O_EXCL), -EEXIST);
+	assert_int_equal(opens(f, "dangling", O_RDWR | O_CREAT | O_EXCL), -EEXIST);
+	assert_int_equal(opens(f, "dangling", O_RDWR | O_CREAT), -ELOOP);
+	assert_int_equal(opens(f, "link", O_RDONLY), -ELOOP);
+	assert_int_equal(opens(f, "dir", O_RDWR), -EISDIR);
+	assert_int_equal(opens(f, "dir", O_RDWR | O_CREAT), -EISDIR);
+	assert_int_equal(opens(f, "dir", O_RDWR | O_CREAT | O_EXCL), -EEXIST);
+	assert_int_equal(opens(f, "fifo", O_RDONLY), -ENXIO);
+	assert_int_equal(opens(f, "", O_RDWR | O_CREAT), -EISDIR);
+	assert_int_equal(opens(f, ".vsockfs-x", O_RDWR | O_CREAT), -EPERM);
+	assert_int_equal(opens(f, ".vsockfs-x", O_RDWR), -ENOENT);
+	assert_int_equal(opens(f, "../x", O_RDWR), -EINVAL);
+	assert_int_equal(opens(f, "file", O_RDWR | O_CREAT), 0);
+	ws_has(f, "file", "x");
+	assert_int_equal(opens(f, "file", O_WRONLY | O_TRUNC), 0);
+	ws_has(f, "file", "");
+}
+
+/* In place: same inode, the rest of the file untouched, holes stay holes. */
+static void test_write_in_place(void **state)
+{
+	FIXTURE;
+	struct ws_file *file;
+	struct ws_attr attr;
+	struct stat before, after;
+
+	ws_put(f, "f", "0123456789");
+	stat(ws_real(f, "f"), &before);
+	file = ws_must_open(f, "f", O_RDWR, 0);
+	ws_must_write(f, file, 2, "ab");
+	ws_must_write(f, file, 7, "c");
+	ws_must_write(f, file, 3, "B");
+	ws_reads(f, file, 0, "01aB456c89");
+	ws_must_write(f, file, 12, "end");
+	ok(f, ws_fstat(file, &f->call, &attr, &f->err));
+	assert_int_equal(attr.size, 15);
+	ok(f, ws_stat(f->ws, &f->call, "f", &attr, &f->err));
+	assert_int_equal(attr.size, 15);
+	ws_has(f, "f", "0123456789");
+	ok(f, ws_fsync(file, &f->call, false, &f->err));
+	stat(ws_real(f, "f"), &after);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(after.st_size, 15);
+	ws_has(f, "f", "01aB456c89");
+	ws_must_close(f, file);
+}
+
+static void test_append(void **state)
+{
+	FIXTURE;
+	struct ws_file *file, *placed;
+
+	ws_put(f, "log", "one\n");
+	file = ws_must_open(f, "log", O_WRONLY | O_APPEND, 0);
+	ws_must_write(f, file, 4, "two\n");
+	ws_put(f, "log", "one\nguest\n"); /* the guest appends too */
+	ws_must_write(f, file, 8, "three\n");
+	ok(f, ws_flush(file, &f->call, &f->err));
+	ws_has(f, "log", "one\nguest\ntwo\nthree\n");
+
+	/* a placed write of another handle comes after what was appended before it */
+	placed = ws_must_open(f, "log", O_RDWR, 0);
+	ws_must_write(f, file, 0, "four\n");
+	ws_reads(f, placed, 14, "three\nfour\n");
+	ws_must_write(f, placed, 0, "ONE");
+	ws_must_write(f, file, 0, "five\n");
+	ws_must_close(f, file);
+	ws_must_close(f, placed);
+	ws_has(f, "log", "ONE\nguest\ntwo\nthree\nfour\nfive\n");
+}
+
+/* A quarter of a million bytes do not fit into a script. */
+static void test_large(void **state)
+{
+	FIXTURE;
+	size_t size = 3 << 20;
+	char *bytes = malloc(size), *back = malloc(size);
+	struct ws_file *file = ws_must_open(f, "big", O_RDWR | O_CREAT, 0600);
+	ssize_t got;
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (char)(i * 7 + i / 251);
+	for (size_t at = 0; at < size; at += 65536)
+		ok(f, ws_write(file, &f->call, (int64_t)at, bytes + at, 65536, &f->err));
+	ok(f, ws_flush(file, &f->call, &f->err));
+	assert_int_equal(f->guest->uploads, 1);
+	for (size_t at = 0; at < size; at += (size_t)got) {
+		got = ws_read(file, &f->call, (int64_t)at, back + at, 131072, &f->err);
+		ok(f, got - 1);
+	}
+	assert_memory_equal(bytes, back, size);
+	assert_in_range(f->guest->execs, 1, 12); /* chunks grow */
+	ws_must_close(f, file);
+	free(bytes);
+	free(back);
+}
+
+static void test_scattered(void **state)
+{
+	FIXTURE;
+	struct ws_file *file = ws_must_open(f, "db", O_RDWR | O_CREAT, 0600);
+	struct stat st;
+
+	for (int i = 2999; i >= 0; i--)
+		ws_must_write(f, file, (int64_t)i * 10, "page");
+	ws_must_close(f, file);
+	assert_int_equal(stat(ws_real(f, "db"), &st), 0);
+	assert_int_equal(st.st_size, 29994);
+	file = ws_must_open(f, "db", O_RDONLY, 0);
+	ws_reads(f, file, 29980, "page"); /* then a hole of zeros */
+	ws_reads(f, file, 29990, "page");
+	ws_must_close(f, file);
+}
+
+static void test_unlinked(void **state)
+{
+	FIXTURE;
+	struct ws_file *file;
+	struct ws_attr attr;
+
+	file = ws_must_open(f, "tmp", O_RDWR | O_CREAT, 0600);
+	ws_must_write(f, file, 0, "before");
+	ok(f, ws_unlink(f->ws, &f->call, "tmp", &f->err));
+	assert_int_equal(ws_stat(f->ws, &f->call, "tmp", &attr, &f->err), -ENOENT);
+	ws_must_write(f, file, 6, " after");
+	ok(f, ws_flush(file, &f->call, &f->err));
+	ws_reads(f, file, 0, "before after");
+	ok(f, ws_fstat(file, &f->call, &attr, &f->err));
+	assert_int_equal(attr.nlink, 0);
+	assert_int_equal(attr.size, 12);
+	attr.size = 6;
+	ok(f, ws_setattr(f->ws, &f->call, "tmp", file, WS_SET_SIZE, &attr, &attr, &f->err));
+	ws_reads(f, file, 0, "before");
+	ws_must_close(f, file);
+}
+
+static void test_renamed(void **state)
+{
+	FIXTURE;
+	struct ws_file *file, *old;
+	struct ws_attr attr;
+
+	ok(f, ws_mkdir(f->ws, &f->call, "d", 0755, &attr, &f->err));
+	file = ws_must_open(f, "d/a", O_RDWR | O_CREAT, 0600);
+	ws_put(f, "target", "old");
+	old = ws_must_open(f, "target", O_RDONLY, 0);
+	ws_must_write(f, file, 0, "moved");
+	ok(f, ws_rename(f->ws, &f->call, "d", "e", 0, &f->err));
+	ok(f, ws_rename(f->ws, &f->call, "e/a", "target", 0, &f->err));
+	ws_reads(f, old, 0, "old");
+	ws_must_close(f, file);
+	ws_has(f, "target", "moved");
+	ws_must_close(f, old);
+}
+
+/* The path has become another file by the guest's own doing. */
+static void test_stale(void **state)
+{
+	FIXTURE;
+	struct ws_file *file;
+	char byte;
+
+	ws_put(f, "f", "mine");
+	file = ws_must_open(f, "f", O_RDWR, 0);
+	ws_must_write(f, file, 0, "MINE");
+	ws_put(f, "other", "other");
+	assert_int_equal(rename(ws_real(f, "other"), ws_real(f, "f")), 0);
+	assert_int_equal(ws_flush(file, &f->call, &f->err), -ESTALE);
+	assert_int_equal(ws_read(file, &f->call, 4, &byte, 1, &f->err), -ESTALE);
+	ws_has(f, "f", "other");
+	ok(f, ws_close(file, &f->call, &f->err)); /* it had been told */
+}
+
+static const struct CMUnitTest tests[] = {
+	ws_test(test_create),         ws_test(test_create_modes), ws_test(test_open_errors),
+	ws_test(test_write_in_place), ws_test(test_append),       ws_test(test_large),
+	ws_test(test_scattered),      ws_test(test_unlinked),     ws_test(test_renamed),
+	ws_test(test_stale),
+};
+
+WS_MAIN
