@@ -47,6 +47,7 @@ struct vn_dirent {
 	char *name;          /* owned */
 	struct vn_attr attr; /* st_ino and the type in st_mode are always set */
 	bool whole;          /* all of attr is known: the kernel may have it with the entry */
+	uint64_t stamp;      /* 0, or what the implementation noted for its adopt */
 };
 
 struct vn_dir {
@@ -74,7 +75,10 @@ struct vnode_ops {
 	/* Names in a directory.  CHILD comes with a reference. */
 	int (*lookup)(struct vnode *dir, const struct call *call, const char *name,
 		      struct vnode **child, struct vn_attr *attr); /* ENOENT */
-	/* The child for an entry of a listing that was just made; no question to the guest. */
+	/*
+	 * The child for an entry of a listing that was just made; no question to the guest.
+	 * -EAGAIN: the listing has become old, the kernel shall look the name up.
+	 */
 	int (*adopt)(struct vnode *dir, const struct vn_dirent *entry, struct vnode **child);
 	int (*list)(struct vnode *dir, const struct call *call, struct vn_dir *out); /* ENOTDIR */
 	int (*mkdir)(struct vnode *dir, const struct call *call, const char *name, mode_t mode,
@@ -128,7 +132,8 @@ struct vnode_ops {
 struct vnode {
 	const struct vnode_ops *ops;
 	atomic_uint refs;
-	uint64_t lookups; /* fs/node.c's, guarded by its lock; others leave it alone */
+	uint64_t lookups; /* fs/node.c's, guarded by its lock; others leave these two alone */
+	uint64_t id;      /* what the kernel calls it while lookups is not 0 */
 };
 
 void vn_init(struct vnode *node, const struct vnode_ops *ops); /* one reference */

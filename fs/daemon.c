@@ -1,0 +1,130 @@
+/*
+ * daemon.c - fork, ready pipe, standard descriptors.
+ */
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/cleanup.h"
+
+#define READY 'R'
+#define FAILED 'E'
+
+/* All of what FD has, up to SIZE bytes. */
+static size_t read_all(int fd, char *bytes, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		ssize_t got = read(fd, bytes + len, size - len);
+
+		if (got > 0)
+			len += (size_t)got;
+		else if (!got || errno != EINTR)
+			break;
+		if (len && bytes[0] == READY)
+			break;
+	}
+	return len;
+}
+
+static _Noreturn void wait_for_verdict(int fd)
+{
+	char verdict[1 + LIMIT_ERROR_TEXT];
+	size_t len = read_all(fd, verdict, sizeof(verdict));
+
+	if (len && verdict[0] == READY)
+		_exit(0);
+	if (len && verdict[0] == FAILED)
+		fprintf(stderr, "vsockfs: %.*s\n", (int)len - 1, verdict + 1);
+	else
+		fprintf(stderr, "vsockfs: the daemon ended before the mount was ready; "
+				"run it with -f to see why\n");
+	fflush(stderr);
+	_exit(1);
+}
+
+static int to_null(int fd)
+{
+	autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, fd) < 0)
+		return -errno;
+	if (null == fd)
+		move_fd(null);
+	return 0;
+}
+
+int daemon_start(struct daemon *daemon, bool foreground, struct error *err)
+{
+	int ends[2];
+	pid_t child;
+
+	*daemon = (struct daemon){ .verdict = -1, .terminal = -1 };
+	if (foreground)
+		return 0;
+	if (pipe2(ends, O_CLOEXEC))
+		return error_set(err, errno, "cannot make a pipe: %s", strerror(errno));
+	child = fork();
+	if (child < 0) {
+		int code = errno;
+
+		close(ends[0]);
+		close(ends[1]);
+		return error_set(err, code, "cannot start the daemon: %s", strerror(code));
+	}
+	if (child) {
+		close(ends[1]);
+		wait_for_verdict(ends[0]);
+	}
+	close(ends[0]);
+	daemon->verdict = ends[1];
+	daemon->terminal = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	setsid();
+	if (chdir("/") || to_null(STDIN_FILENO) || to_null(STDOUT_FILENO) || to_null(STDERR_FILENO))
+		return error_set(err, errno, "cannot detach from the terminal: %s",
+				 strerror(errno));
+	return 0;
+}
+
+void daemon_show_errors(struct daemon *daemon, bool show)
+{
+	if (daemon->terminal < 0)
+		return;
+	if (show)
+		dup2(daemon->terminal, STDERR_FILENO);
+	else
+		to_null(STDERR_FILENO);
+}
+
+/* The caller ignores SIGPIPE. */
+static int tell(struct daemon *daemon, char kind, const char *text)
+{
+	char verdict[1 + LIMIT_ERROR_TEXT];
+	int len = snprintf(verdict, sizeof(verdict), "%c%s", kind, text);
+	ssize_t sent = write(daemon->verdict, verdict,
+			     (size_t)len < sizeof(verdict) ? (size_t)len : sizeof(verdict) - 1);
+	int rc = sent < 0 ? -errno : 0;
+
+	close(move_fd(daemon->verdict));
+	if (daemon->terminal >= 0)
+		close(move_fd(daemon->terminal));
+	return rc;
+}
+
+int daemon_ready(struct daemon *daemon)
+{
+	return daemon->verdict < 0 ? 0 : tell(daemon, READY, "");
+}
+
+void daemon_failed(struct daemon *daemon, const struct error *err)
+{
+	if (daemon->verdict < 0)
+		fprintf(stderr, "vsockfs: %s\n", err->text);
+	else
+		tell(daemon, FAILED, err->text);
+}
