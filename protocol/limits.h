@@ -41,7 +41,7 @@
 #define LIMIT_CTL_MEMBERS 4096         /* services, shells, commands of a guest; guests of a mount */
 #define LIMIT_TRANSCRIPT (64u << 20)   /* a shell's output kept here; the oldest is forgotten */
 #define LIMIT_STDIN_FILE (256u << 20)  /* what a command's stdin holds before it starts */
-#define LIMIT_EVENTS 1024              /* lines that events keeps */
+#define LIMIT_EVENTS (256u << 10)      /* lines that events keeps, together */
 #define LIMIT_STDERR_TAIL 2048         /* of a service that failed to start, in its error */
 #define LIMIT_TEXT_SNAPSHOT (4u << 20) /* one reading of status, ctl, metrics */
 #define LIMIT_TEXT_LINE 4096           /* columns of one line that `text` can still change */

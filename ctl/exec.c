@@ -1,0 +1,358 @@
+/*
+ * exec.c - a command's state and verbs.
+ */
+#include "ctl/exec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/blocking.h"
+#include "ctl/guest.h"
+#include "protocol/cleanup.h"
+
+/* `run` asks for the end at intervals that grow from the first to the second. */
+#define PAUSE_MIN 0.005
+#define PAUSE_MAX 0.500
+#define PAUSE_GROWTH 1.5
+
+/* How long rmdir waits for a killed command to be seen dead. */
+#define DEATH_SECONDS 2
+
+#define TIMEOUT_MAX 31536000 /* a year */
+
+static struct exec *self(struct object *object)
+{
+	return (struct exec *)object;
+}
+
+static bool has_ended(struct exec *exec)
+{
+	bool ended;
+
+	pthread_mutex_lock(&exec->job.object.lock);
+	ended = exec->state == EXEC_EXITED;
+	pthread_mutex_unlock(&exec->job.object.lock);
+	return ended;
+}
+
+static ssize_t take_code(void *owner, struct waitq_reader *reader, int64_t offset, void *bytes,
+			 size_t len)
+{
+	struct exec *exec = owner;
+	ssize_t got = -EAGAIN;
+
+	(void)reader;
+	pthread_mutex_lock(&exec->job.object.lock);
+	if (exec->state == EXEC_EXITED)
+		got = blocking_code(&exec->last.exit_code, offset, bytes, len);
+	pthread_mutex_unlock(&exec->job.object.lock);
+	return got;
+}
+
+static bool code_ready(void *owner, struct waitq_reader *reader)
+{
+	(void)reader;
+	return has_ended(owner);
+}
+
+int exec_new(struct object *dir, const char *name, struct exec **out, struct error *err)
+{
+	struct exec *exec = calloc(1, sizeof(*exec));
+
+	if (!exec ||
+	    tree_object_init(&exec->job.object, &exec_type, dir->ctl, dir->guest, name) < 0) {
+		free(exec);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	exec->stdin_fd = -1;
+	waitq_init(&exec->wait, exec, take_code, code_ready);
+	*out = exec;
+	return 0;
+}
+
+struct exec_run *exec_get_run(struct exec *exec)
+{
+	struct exec_run *run;
+
+	pthread_mutex_lock(&exec->job.object.lock);
+	run = exec->run;
+	if (run)
+		atomic_fetch_add(&run->refs, 1);
+	pthread_mutex_unlock(&exec->job.object.lock);
+	return run;
+}
+
+void exec_put_run(struct exec_run *run)
+{
+	struct call call;
+
+	if (!run || atomic_fetch_sub(&run->refs, 1) != 1)
+		return;
+	call = guest_call(run->guest, NULL);
+	proc_command_free(run->command, &call);
+	guest_unref(run->guest);
+	free(run);
+}
+
+/* What the guest says of RUN.  An answer about one that is not the last any more is dropped. */
+static void update(struct exec *exec, const struct exec_run *run,
+		   const struct proc_command_status *fresh)
+{
+	struct object *object = &exec->job.object;
+	bool ended = false;
+
+	pthread_mutex_lock(&object->lock);
+	if (exec->run == run && exec->state == EXEC_RUNNING) {
+		ended = fresh->ended;
+		exec->last = *fresh;
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (!ended)
+		return;
+	/* What it changed is to be seen by whoever learns of its end. */
+	cguest_changed(object->guest, NULL);
+	pthread_mutex_lock(&object->lock);
+	ended = exec->run == run && exec->state == EXEC_RUNNING;
+	if (ended) {
+		exec->state = EXEC_EXITED;
+		clock_gettime(CLOCK_REALTIME, &object->changed);
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (!ended)
+		return;
+	events_add(&object->guest->events, "exec %s exited %d", object->name, fresh->exit_code);
+	waitq_wake(&exec->wait);
+}
+
+int exec_refresh(struct exec *exec, const struct call *call, struct error *err)
+{
+	struct proc_command_status fresh = { 0 };
+	struct exec_run *run = NULL;
+	bool running;
+	int rc = 0;
+
+	pthread_mutex_lock(&exec->job.object.lock);
+	running = exec->state == EXEC_RUNNING;
+	pthread_mutex_unlock(&exec->job.object.lock);
+	if (running)
+		run = exec_get_run(exec);
+	if (run)
+		rc = proc_command_status(run->command, call, &fresh, err);
+	if (run && rc == 0)
+		update(exec, run, &fresh);
+	exec_put_run(run);
+	return rc;
+}
+
+static enum poller_news poll_exec(struct object *object, const struct call *call)
+{
+	struct exec *exec = self(object);
+	int rc = exec_refresh(exec, call, NULL);
+	bool running;
+
+	if (rc == -ENOTCONN) {
+		waitq_fail(&exec->wait, ENOTCONN);
+		cguest_notice(object->guest);
+		return POLLER_DONE;
+	}
+	pthread_mutex_lock(&object->lock);
+	running = exec->state == EXEC_RUNNING;
+	pthread_mutex_unlock(&object->lock);
+	return running && waitq_wanted(&exec->wait) ? POLLER_QUIET : POLLER_DONE;
+}
+
+/* Verbs */
+
+static int verb_timeout(struct object *object, const struct call *call, const struct cmd *cmd,
+			struct error *err)
+{
+	double seconds;
+	int rc = cmd_number(cmd->argv[0], 0, TIMEOUT_MAX, false, "the time in seconds", &seconds,
+			    err);
+
+	(void)call;
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&object->lock);
+	self(object)->timeout = seconds;
+	pthread_mutex_unlock(&object->lock);
+	return 0;
+}
+
+/* The command is RUN's from now on; who waits is served by the poller. */
+static void set_running(struct exec *exec, struct exec_run *run, char *command)
+{
+	struct object *object = &exec->job.object;
+	struct exec_run *old;
+
+	pthread_mutex_lock(&object->lock);
+	old = exec->run;
+	exec->run = run;
+	free(exec->command);
+	exec->command = command;
+	exec->last = (struct proc_command_status){ 0 };
+	exec->state = EXEC_RUNNING;
+	clock_gettime(CLOCK_REALTIME, &object->changed);
+	pthread_mutex_unlock(&object->lock);
+	exec_put_run(old);
+	events_add(&object->guest->events, "exec %s running", object->name);
+	if (waitq_wanted(&exec->wait))
+		poller_watch(cguest_poller(object), object);
+}
+
+/* start, and the first half of run. */
+static int verb_start(struct object *object, const struct call *call, const struct cmd *cmd,
+		      struct error *err)
+{
+	struct exec *exec = self(object);
+	struct proc_settings settings = settings_proc(&exec->job.settings);
+	struct call within = cguest_call(object->guest, call->cancel);
+	autofree struct exec_run *run = calloc(1, sizeof(*run));
+	autofree char *command = strdup(cmd->argv[0]);
+	int rc = exec_refresh(exec, &within, err);
+
+	if (rc < 0)
+		return rc;
+	if (exec->state == EXEC_RUNNING)
+		return error_set(err, EBUSY, "a command is running here; wait for it or kill it");
+	if (!run || !command)
+		return error_set(err, ENOMEM, "out of memory");
+	within = cguest_call(object->guest, call->cancel);
+	rc = proc_command_start(cguest_guest(object), &within, command, &settings, exec->stdin_fd,
+				exec->stdin_size, exec->timeout, &run->command, err);
+	if (rc < 0)
+		return rc;
+	atomic_init(&run->refs, 1);
+	run->guest = guest_ref(cguest_guest(object));
+	set_running(exec, move_ptr(run), move_ptr(command));
+	return 0;
+}
+
+/*
+ * The second half of run, without the verb lock, so that kill can be written meanwhile.  An
+ * interrupt ends the waiting, not the command.
+ */
+static int wait_for_end(struct object *object, const struct call *call, struct error *err)
+{
+	struct exec *exec = self(object);
+	struct call forever = call_extend(call, 1e9);
+	double pause = PAUSE_MIN;
+	int rc = 0;
+
+	while (!has_ended(exec)) {
+		struct call within = cguest_call(object->guest, call->cancel);
+
+		rc = tree_check(object);
+		if (rc < 0)
+			return error_set(err, -rc, "it was removed while it ran");
+		rc = exec_refresh(exec, &within, err);
+		/* One late answer is no reason to give up; a guest that is gone says ENOTCONN next. */
+		if (rc == 0 || rc == -ETIMEDOUT)
+			rc = has_ended(exec) ? 0 : call_sleep(&forever, pause);
+		if (rc == -EINTR)
+			return error_set(err, EINTR, "interrupted; the command goes on");
+		if (rc < 0)
+			return rc;
+		pause = pause * PAUSE_GROWTH < PAUSE_MAX ? pause * PAUSE_GROWTH : PAUSE_MAX;
+	}
+	return 0;
+}
+
+static int verb_kill(struct object *object, const struct call *call, const struct cmd *cmd,
+		     struct error *err)
+{
+	struct exec *exec = self(object);
+	struct call within = cguest_call(object->guest, call->cancel);
+	const char *signal = job_signal(cmd->argc ? cmd->argv[0] : "TERM",
+					"HUP INT QUIT KILL USR1 USR2 TERM STOP CONT", err);
+	struct exec_run *run;
+	int rc;
+
+	if (!signal)
+		return -EINVAL;
+	rc = exec_refresh(exec, &within, err);
+	if (rc < 0)
+		return rc;
+	if (exec->state != EXEC_RUNNING)
+		return error_set(err, EBUSY, "no command is running here");
+	run = exec_get_run(exec);
+	rc = proc_command_kill(run->command, &within, signal, err);
+	exec_put_run(run);
+	return rc;
+}
+
+static const struct cmd_verb verbs[] = {
+	JOB_VERBS,
+	{ "timeout", CMD_PLAIN, 1, 1, "timeout SECONDS", 0, verb_timeout, NULL },
+	{ "run", CMD_REST, 1, 1, "run COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	  wait_for_end },
+	{ "start", CMD_REST, 1, 1, "start COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	  NULL },
+	{ "kill", CMD_PLAIN, 0, 1, "kill [SIGNAL]", CMD_REACHES | CMD_CHANGES, verb_kill, NULL },
+};
+
+/* Life */
+
+/* A killed command is seen to have ended soon, and then who waits for it gets the code. */
+static void await_death(struct exec *exec, const struct call *call)
+{
+	struct call within = call_extend(call, DEATH_SECONDS);
+
+	for (double pause = PAUSE_MIN; !has_ended(exec); pause *= PAUSE_GROWTH)
+		if (call_sleep(&within, pause) < 0 || exec_refresh(exec, &within, NULL) < 0)
+			return;
+}
+
+int exec_end(struct object *object, const struct call *call, struct error *err)
+{
+	struct exec *exec = self(object);
+	struct call within = cguest_call(object->guest, call->cancel);
+	int rc = exec_refresh(exec, &within, err);
+	struct exec_run *run;
+
+	if (rc < 0 || exec->state != EXEC_RUNNING)
+		return rc;
+	run = exec_get_run(exec);
+	rc = proc_command_kill(run->command, &within, "KILL", err);
+	exec_put_run(run);
+	if (rc == 0)
+		await_death(exec, &within);
+	return rc;
+}
+
+static void retire(struct object *object, int gone)
+{
+	struct exec *exec = self(object);
+	struct exec_run *run;
+
+	waitq_close(&exec->wait, gone);
+	pthread_mutex_lock(&object->lock);
+	run = move_ptr(exec->run);
+	pthread_mutex_unlock(&object->lock);
+	exec_put_run(run);
+}
+
+static void free_exec(struct object *object)
+{
+	struct exec *exec = self(object);
+
+	exec_put_run(exec->run);
+	settings_free(&exec->job.settings);
+	free(exec->command);
+	if (exec->stdin_fd >= 0)
+		close(exec->stdin_fd);
+	waitq_destroy(&exec->wait);
+	free(exec);
+}
+
+const struct object_type exec_type = {
+	.what = "command",
+	.files = exec_file_types,
+	.count = EXEC_FILES,
+	.verbs = verbs,
+	.verb_count = sizeof(verbs) / sizeof(verbs[0]),
+	.poll = poll_exec,
+	.retire = retire,
+	.free = free_exec,
+};
