@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "fake_guest.h"
-#include "protocol/archive.h"
 #include "protocol/buf.h"
 #include "protocol/cleanup.h"
 #include "protocol/line/line.h"
@@ -63,30 +62,6 @@ int line_extract_archive(struct guest *guest, const struct call *call, const cha
 void line_archive_reply_free(struct line_archive_reply *reply)
 {
 	(void)reply;
-}
-
-/* Until archive.c is there. */
-int archive_file_header(const char *name, int64_t size, void **out, size_t *len, struct error *err)
-{
-	char *block = calloc(1, 512);
-	unsigned sum = 0;
-
-	(void)err;
-	snprintf(block, 100, "%s", name);
-	snprintf(block + 100, 8, "%07o", 0644);
-	snprintf(block + 108, 8, "%07o", 0);
-	snprintf(block + 116, 8, "%07o", 0);
-	snprintf(block + 124, 12, "%011llo", (unsigned long long)size);
-	snprintf(block + 136, 12, "%011o", 0);
-	memset(block + 148, ' ', 8);
-	block[156] = '0';
-	memcpy(block + 257, "ustar\00000", 8);
-	for (int i = 0; i < 512; i++)
-		sum += (unsigned char)block[i];
-	snprintf(block + 148, 8, "%06o", sum);
-	*out = block;
-	*len = 512;
-	return 0;
 }
 
 static int setup(void **state)
