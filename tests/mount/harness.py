@@ -182,9 +182,10 @@ class Guest:
     def __init__(self, kind, folder, options=()):
         self.kind, self.folder, self.options = kind, Path(folder), list(options)
         self.workspace = self.folder / "workspace"
-        self.workspace.mkdir(parents=True)
+        self.workspace.mkdir(parents=True, exist_ok=True)
         self.socket = str(self.folder / "agent.sock")
         self.log = self.folder / "requests"
+        self.hold = self.folder / "hold"  # while it exists, the reference peer sends no reply
         self.process = None
         self.died_rightly = False  # a test sets this when it ended the agent itself
         self.bridge = kind in ("firecracker", "reference-bridge")
@@ -202,7 +203,8 @@ class Guest:
             return self
         if self.is_reference:
             argv = [str(PEER / "reference_agent.py"), "--listen", self.address, "--workspace",
-                    str(self.workspace), "--log", str(self.log), *self.options]
+                    str(self.workspace), "--log", str(self.log), "--hold", str(self.hold),
+                    *self.options]
         else:
             agent = binary("vsockfs-agent")
             argv = sandbox.command(self.workspace, [agent, "--listen", self.address],
@@ -221,6 +223,12 @@ class Guest:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [entry["request"] for entry in map(json.loads, lines)
                 if entry["event"] == "request"]
+
+    def pending(self):
+        """How many requests the reference peer has read and not answered."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        events = [json.loads(line)["event"] for line in lines]
+        return events.count("request") - events.count("reply")
 
     def exec(self, command, timeout=30):
         """Runs COMMAND in the guest past the mount: (exit code, output)."""
@@ -254,6 +262,7 @@ class Guest:
         assert not bad, f"{bad.group()!r} in the agent's output:\n{self.process.output}"
 
     def stop(self):
+        self.hold.unlink(missing_ok=True)
         if self.process:
             self.process.stop()
 
@@ -353,7 +362,7 @@ class Yard:
     def __init__(self):
         # Short, for the sockets' sake, and without the product's name, which is looked for.
         self.folder = Path(tempfile.mkdtemp(prefix="mt-", dir="/tmp"))
-        self.guests, self.mounts, self.others = [], [], []
+        self.guests, self.mounts, self.others, self.undo = [], [], [], []
 
     def guest(self, kind, name="box", options=()):
         guest = Guest(kind, self.folder / name, options)
@@ -372,6 +381,10 @@ class Yard:
         child = subprocess.Popen(list(map(str, argv)), env=ENV, **more)
         self.others.append(child)
         return child
+
+    def at_end(self, undo):
+        """UNDO() runs when everything of the test has ended, before its directory goes."""
+        self.undo.append(undo)
 
     def check(self):
         for mount in self.mounts:
@@ -394,4 +407,6 @@ class Yard:
             mount.stop()
         for guest in self.guests:
             guest.stop()
+        for undo in self.undo:
+            undo()
         shutil.rmtree(self.folder, ignore_errors=True)

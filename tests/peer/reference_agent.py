@@ -482,6 +482,8 @@ class Agent:
             reply = self.actions.get(request.get("action"), self.exec)(request)
         except Exception as error:  # whatever it was, it is the reply
             reply = {"error": str(error)}
+        while self.options.hold and os.path.exists(self.options.hold):
+            time.sleep(0.01)
         self.log("reply", seconds=time.monotonic() - started, error=reply.get("error"))
         data = json.dumps(reply).encode()
         if self.tail or self.options.newline:
@@ -759,6 +761,8 @@ def parse():
     parser.add_argument("--listen", required=True, metavar="unix:PATH|firecracker:PATH[:PORT]")
     parser.add_argument("--workspace", metavar="DIR", help="show DIR as /workspace, in a sandbox")
     parser.add_argument("--log", metavar="FILE", help="one JSON object a line: every request")
+    parser.add_argument("--hold", metavar="FILE",
+                        help="while FILE exists no reply is sent: what was asked is done, and waits")
     parser.add_argument("--no-newline", dest="newline", action="store_false",
                         help="end replies as older agents do")
     for name, default, what in (("stop-wait", 10, "between TERM and KILL of a service"),
@@ -780,7 +784,7 @@ def main():
         at = next(i for i, a in enumerate(arguments) if a.startswith("--workspace"))
         del arguments[at:at + (1 if "=" in arguments[at] else 2)]
         sandbox.enter(options.workspace, ["/usr/bin/python3", os.path.abspath(__file__), *arguments],
-                      [path, options.log])
+                      [path, options.log, options.hold])
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # stdin is a terminal that nobody types at: whoever reads it waits for ever.
     reader, _writer = os.pipe()

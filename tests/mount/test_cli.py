@@ -1,0 +1,327 @@
+"""The command line: help, options, several guests, fstab, the background, one-line failures."""
+
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from harness import (BUILD, ENV, PATIENCE, ROOT, binary, is_mounted, put, run, text, wait_until)
+
+
+def vsockfs(*argv, timeout=60, **more):
+    return subprocess.run([binary("vsockfs"), *map(str, argv)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=timeout, env=ENV, check=False,
+                          **more)
+
+
+@pytest.fixture
+def point(yard):
+    path = yard.folder / "mnt"
+    path.mkdir()
+
+    def undo():
+        if is_mounted(path):
+            subprocess.run(["fusermount3", "-u", "-z", path], check=True)
+    yard.at_end(undo)
+    return path
+
+
+def one_line(done, *words):
+    """It failed with one line that has all of WORDS, and mounted nothing."""
+    assert done.returncode not in (0, None) and done.returncode > 0, done
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, f"not one line: {done.stderr!r}"
+    assert lines[0].startswith("vsockfs: "), lines[0]
+    for word in words:
+        assert word in lines[0], f"{word!r} is not in {lines[0]!r}"
+    assert done.stdout == ""
+
+
+def unmount_and_wait(point):
+    """fusermount3 -u, and until the daemon in the background has ended."""
+    pids = daemons(point)
+    assert pids
+    run("fusermount3", "-u", point)
+    wait_until(lambda: not daemons(point), "the daemon ends")
+
+
+def daemons(point):
+    """Every process of vsockfs (and its sandbox) that names POINT or lives below its parent."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as source:
+                    words = source.read().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if os.fsencode(point) in words and b"vsockfs" in os.path.basename(words[0]):
+                found.append(int(entry))
+    return found
+
+
+def test_version():
+    for flag in ("-V", "--version"):
+        done = vsockfs(flag)
+        assert done.returncode == 0
+        assert re.search(r"^vsockfs (version )?\d+\.\d+\.\d+", done.stdout, re.M)
+    done = subprocess.run([binary("vsockfs-agent"), "--version"], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0 and re.search(r"\d+\.\d+\.\d+", done.stdout)
+
+
+def test_help():
+    for flag in ("-h", "--help"):
+        done = vsockfs(flag)
+        assert done.returncode == 0
+        for word in ("SOURCE", "MOUNTPOINT", "firecracker:", "vsock:", "unix:", "local:", "-o",
+                     "-f", "-d", "timeout", "attr_timeout", "idmap", "symlinks", "sync_write",
+                     "local_net", "max_connections"):
+            assert word in done.stdout, word
+    done = subprocess.run([binary("vsockfs-agent"), "--help"], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0 and "--listen" in done.stdout
+
+
+@pytest.mark.parametrize("argv, words", [
+    ([], ["SOURCE"]),
+    (["MNT"], ["SOURCE"]),
+    (["nonsense", "MNT"], ["nonsense"]),
+    (["tcp:1.2.3.4", "MNT"], ["tcp"]),
+    (["vsock:", "MNT"], ["vsock"]),
+    (["vsock:3x", "MNT"], ["3x"]),
+    (["vsock:0", "MNT"], ["0"]),
+    (["vsock:3:0", "MNT"], ["0"]),
+    (["vsock:3:99999999999", "MNT"], ["99999999999"]),
+    (["unix:", "MNT"], ["unix"]),
+    (["unix:/none/agent.sock", "MNT"], ["/none/agent.sock"]),
+    (["firecracker:/none/v.sock", "MNT"], ["/none/v.sock"]),
+    (["local:/none/dir", "MNT"], ["/none/dir"]),
+    (["ctl=local:DIR", "MNT"], ["ctl"]),
+    (["-x=local:DIR", "MNT"], ["-x"]),
+    (["a=local:DIR", "a=local:DIR", "MNT"], ["a"]),
+    (["-o", "nonsense=1", "local:DIR", "MNT"], ["nonsense"]),
+    (["-o", "timeout=soon", "local:DIR", "MNT"], ["timeout"]),
+    (["-o", "timeout=-1", "local:DIR", "MNT"], ["timeout"]),
+    (["-o", "max_connections=0", "local:DIR", "MNT"], ["max_connections"]),
+    (["local:DIR", "/none/mnt"], ["/none/mnt"]),
+], ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else None)
+def test_wrong_command_lines(yard, point, argv, words):
+    folder = yard.folder / "dir"
+    folder.mkdir()
+    argv = [word.replace("MNT", str(point)).replace("DIR", str(folder)) for word in argv]
+    done = vsockfs(*argv)
+    one_line(done, *words)
+    assert not is_mounted(point)
+
+
+def test_mount_points_that_will_not_do(yard, point):
+    folder = yard.folder / "dir"
+    folder.mkdir()
+    (point / "something").touch()
+    one_line(vsockfs(f"local:{folder}", point), str(point), "empty")
+    (point / "something").unlink()
+    file = yard.folder / "file"
+    file.touch()
+    one_line(vsockfs(f"local:{folder}", file), str(file), "directory")
+    assert not is_mounted(point)
+    (point / "something").touch()
+    done = vsockfs("-o", "nonempty", f"local:{folder}", point)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(point / "guest/workspace") == []
+    unmount_and_wait(point)
+    assert os.listdir(point) == ["something"]
+
+
+def test_in_the_background(yard, point):
+    """The command returns when the mount is up, and leaves nothing on the terminal."""
+    folder = yard.folder / "dir"
+    folder.mkdir()
+    (folder / "f").write_text("there")
+    done = vsockfs(f"local:{folder}", point)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert is_mounted(point)
+    assert text(point / "guest/workspace/f") == "there"
+    put(point / "guest/workspace/g", "back")
+    assert (folder / "g").read_text() == "back"
+    unmount_and_wait(point)
+    assert not is_mounted(point)
+
+
+def test_relative_paths_and_spaces(yard):
+    folder = yard.folder / "a dir, with = odd"
+    (folder / "mnt here").mkdir(parents=True)
+    (folder / "ws").mkdir()
+    (folder / "ws/f").write_text("x")
+    done = vsockfs("box=local:ws", "mnt here", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    try:
+        assert text(folder / "mnt here/box/workspace/f") == "x"
+    finally:
+        run("fusermount3", "-u", folder / "mnt here")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unmounts(yard, number):
+    guest = yard.guest("local")
+    m = yard.mount(guest)
+    put(m.w / "f", "x")
+    m.process.child.send_signal(number)
+    assert m.process.child.wait(PATIENCE) == 0
+    assert not is_mounted(m.point)
+
+
+def test_two_guests(yard):
+    one, two = yard.guest("local", "one"), yard.guest("unix", "two")
+    m = yard.mount({"one": one, "two": two})
+    assert sorted(os.listdir(m.point)) == ["ctl", "metrics", "one", "status", "two", "version"]
+    put(m.point / "one/workspace/f", "first")
+    put(m.point / "two/workspace/f", "second")
+    assert (one.workspace / "f").read_text() == "first"
+    assert (two.workspace / "f").read_text() == "second"
+    run("cp", m.point / "one/workspace/f", m.point / "two/workspace/copied")
+    run("mv", m.point / "two/workspace/f", m.point / "one/workspace/moved")
+    assert (two.workspace / "copied").read_text() == "first"
+    assert (one.workspace / "moved").read_text() == "second"
+    assert os.listdir(two.workspace) == ["copied"]
+    for name in ("one", "two"):
+        path = m.point / name / "exec/x"
+        os.mkdir(path)
+        put(path / "ctl", "run cat f moved copied 2>/dev/null\n")
+    assert text(m.point / "one/exec/x/stdout") == "firstsecond"
+    assert text(m.point / "two/exec/x/stdout") == "first"
+    first, second = os.stat(m.point / "one/workspace"), os.stat(m.point / "two/workspace")
+    assert first.st_ino != second.st_ino
+
+
+def test_names_by_default(yard, point):
+    for name in ("a", "b", "c"):
+        (yard.folder / name).mkdir()
+    done = vsockfs(f"local:{yard.folder}/a", f"named=local:{yard.folder}/b",
+                   f"local:{yard.folder}/c", point)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(point)) == ["ctl", "guest", "guest2", "metrics", "named", "status",
+                                         "version"]
+    unmount_and_wait(point)
+
+
+def test_one_bad_source_of_two_mounts_nothing(yard, point):
+    (yard.folder / "a").mkdir()
+    done = vsockfs(f"a=local:{yard.folder}/a", f"b=unix:{yard.folder}/none.sock", point)
+    one_line(done, "none.sock")
+    assert not is_mounted(point)
+    wait_until(lambda: not daemons(point), "nothing stays running")
+
+
+def test_as_fstab_calls_it(yard, point):
+    """mount -t fuse.vsockfs SOURCE POINT -o OPTIONS: mount.fuse3 runs `vsockfs SOURCE POINT -o ...`."""
+    (yard.folder / "a").mkdir()
+    done = vsockfs(f"box=local:{yard.folder}/a", point, "-o",
+                   "rw,nosuid,nodev,noatime,dev,suid,_netdev,x-systemd.automount,timeout=5")
+    assert done.returncode == 0, done.stderr
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        line = next(line for line in table if f" {point} " in line)
+    assert "fuse.vsockfs" in line and "nosuid" in line and "nodev" in line
+    unmount_and_wait(point)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mount(8) needs root")
+def test_mount_t_fuse_vsockfs(yard, point):
+    (yard.folder / "a").mkdir()
+    (yard.folder / "bin").mkdir()
+    (yard.folder / "bin/vsockfs").symlink_to(binary("vsockfs"))
+    path = f"{yard.folder}/bin:{os.environ['PATH']}"
+    if not any(os.access(f"{folder}/mount.fuse", os.X_OK) for folder in ("/sbin", "/usr/sbin")):
+        pytest.skip("no mount.fuse here")
+    run("mount", "-t", "fuse.vsockfs", f"box=local:{yard.folder}/a", point, "-o", "timeout=5",
+        env={**ENV, "PATH": path})
+    assert "workspace" in os.listdir(point / "box")
+    unmount_and_wait(point)
+
+
+def test_read_only(yard):
+    guest = yard.guest("local")
+    (guest.workspace / "f").write_text("x")
+    m = yard.mount(guest, ["ro"])
+    assert text(m.w / "f") == "x"
+    with pytest.raises(OSError):
+        put(m.w / "f", "y")
+    assert (guest.workspace / "f").read_text() == "x"
+
+
+@pytest.mark.parametrize("option", ["sync_write", "attr_timeout=0", "attr_timeout=5", "timeout=3",
+                                    "idmap=none", "idmap=user", "max_connections=4",
+                                    "agent=never", "agent=auto", "default_permissions",
+                                    "fsname=thing", "allow_root" if os.geteuid() == 0 else "rw"])
+def test_options_are_taken(yard, option):
+    m = yard.mount(yard.guest("local"), [option])
+    put(m.w / "f", "x")
+    os.truncate(m.w / "f", 0)
+    put(m.w / "f", "written")
+    assert (m.guest.workspace / "f").read_text() == "written" == text(m.w / "f")
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_local_net(yard, network):
+    m = yard.mount(yard.guest("local"), ["local_net"] if network else [])
+    path = m.g / "exec/x"
+    os.mkdir(path)
+    put(path / "ctl", "run cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' ' | sort\n")
+    here = sorted(line.split(":")[0].strip() for line in
+                  open("/proc/net/dev", encoding="ascii").read().splitlines()[2:])
+    found = text(path / "stdout").split()
+    assert found == (here if network else ["lo"])
+
+
+def test_local_ends_with_the_mount(yard):
+    m = yard.mount(yard.guest("local"))
+    path = m.g / "exec/x"
+    os.mkdir(path)
+    put(path / "ctl", "start exec -a canary-of-the-sandbox sleep 54321\n")
+    canary = b"54321"
+
+    def running():
+        return [entry for entry in os.listdir("/proc") if entry.isdigit() and
+                canary in cmdline(entry).split(b"\0")]
+    wait_until(running, "the canary lives")
+    m.process.child.kill()
+    m.process.child.wait()
+    wait_until(lambda: not running(), "the sandbox ends with the daemon, however that ended")
+    subprocess.run(["fusermount3", "-u", m.point], check=True)
+    m.process = None
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as source:
+            return source.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def test_local_without_bubblewrap(yard, point):
+    (yard.folder / "a").mkdir()
+    (yard.folder / "empty").mkdir()
+    done = subprocess.run([binary("vsockfs"), f"local:{yard.folder}/a", point], check=False,
+                          capture_output=True, text=True, timeout=PATIENCE,
+                          env={**ENV, "PATH": str(yard.folder / "empty")})
+    if done.returncode == 0:  # it knows bwrap by another way than PATH
+        unmount_and_wait(point)
+        pytest.skip("bwrap is found without PATH")
+    one_line(done, "bubblewrap")
+
+
+def test_install_puts_everything_in_the_usual_places(yard, point):
+    prefix = yard.folder / "prefix"
+    run("cmake", "--install", BUILD, "--prefix", prefix)
+    assert os.access(prefix / "bin/vsockfs", os.X_OK)
+    agents = list(prefix.rglob("vsockfs-agent"))
+    assert len(agents) == 1 and os.access(agents[0], os.X_OK)
+    assert str(ROOT) not in run("readelf", "-d", prefix / "bin/vsockfs")
+    (yard.folder / "a").mkdir()
+    done = subprocess.run([prefix / "bin/vsockfs", f"local:{yard.folder}/a", point], check=False,
+                          capture_output=True, text=True, timeout=PATIENCE, env=ENV)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(point / "guest/workspace") == []
+    unmount_and_wait(point)

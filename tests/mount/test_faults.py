@@ -1,0 +1,575 @@
+"""Bad input, guests that fail, callers that leave: what the user sees, and that nothing else suffers.
+
+That the reference peer stays alive and nothing is left in the guest is asserted at every
+test's end (harness.Guest.check).
+"""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from harness import (ENV, PATIENCE, PEER, Process, binary, fails, get, is_mounted, keyed, put, text,
+                     wait_until)
+
+SOON = 3  # seconds within which a killed caller has to be gone
+
+
+def ctl(path, *lines):
+    put(path / "ctl", "".join(line + "\n" for line in lines))
+
+
+#
+# At the mount: one line, the cause and what to do
+#
+
+
+@pytest.fixture
+def point(yard):
+    path = yard.folder / "mnt"
+    path.mkdir()
+    return path
+
+
+def refused(source, point, *options):
+    """Mounts, in vain: the line on stderr, without "vsockfs: "."""
+    done = subprocess.run([binary("vsockfs"), "-o", ",".join(["timeout=2", *options]), source,
+                           str(point)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, env=ENV, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done
+    assert len(lines) == 1 and lines[0].startswith("vsockfs: "), done.stderr
+    assert lines[0].isprintable(), repr(lines[0])
+    assert not is_mounted(point)
+    return lines[0].removeprefix("vsockfs: ")
+
+
+def broken(yard, kind, mode, *options):
+    """A peer that misbehaves; the source that leads to it."""
+    path = yard.folder / "broken.sock"
+    source = f"{kind}:{path}"
+    process = Process([str(PEER / "broken_peer.py"), "--listen", source, "--mode", mode, *options],
+                      yard.folder / "broken.stderr")
+    yard.others.append(process.child)
+    wait_until(lambda: path.exists() or not process.alive, "the peer listens")
+    assert process.alive, process.output
+    return source
+
+
+def test_no_socket(yard, point):
+    path = yard.folder / "none.sock"
+    for source in (f"unix:{path}", f"firecracker:{path}"):
+        line = refused(source, point)
+        assert str(path) in line and "No such file" in line
+
+
+def test_nobody_listens(yard, point):
+    path = yard.folder / "dead.sock"
+    end = socket.socket(socket.AF_UNIX)
+    end.bind(str(path))
+    end.listen()
+    end.close()
+    for source in (f"unix:{path}", f"firecracker:{path}"):
+        line = refused(source, point)
+        assert str(path) in line and "refused" in line.lower()
+
+
+@pytest.mark.parametrize("mode, words", [
+    ("closes-without-ok", ["5005", "closed"]),
+    ("no-ok", ["5005", "ERR no such port"]),
+    ("long-handshake", ["5005", "xxxx"]),
+    ("silent-handshake", ["5005"]),
+])
+def test_bridge_says_no(yard, point, mode, words):
+    line = refused(broken(yard, "firecracker", mode), point)
+    for word in [*words, "broken.sock"]:
+        assert word in line, (word, line)
+
+
+ANSWERS = [
+    ("array", ["JSON object"]), ("half-reply", ["JSON object"]), ("empty-reply", []),
+    ("error-object", ["the agent says no"]), ("error-control", ["two?lines?[31m and an escape"]),
+    ("garbage", ["JSON object"]), ("trailing", ["JSON object"]), ("endless", ["16 MiB"]),
+    ("silent", ["2 s"]), ("never-reads", ["2 s"]), ("deep", ["JSON object"]),
+    ("deep-closed", ["32"]), ("huge-number", []), ("huge-real", []), ("wrong-types", []),
+    ("short-archive", []),
+]
+
+
+@pytest.mark.parametrize("mode, words", ANSWERS, ids=[mode for mode, _ in ANSWERS])
+@pytest.mark.parametrize("kind", ["unix", "firecracker"])
+def test_agent_answers_nonsense(yard, point, kind, mode, words):
+    if mode == "short-archive":
+        words = ["JSON object"]  # an exec's reply with something after it
+    line = refused(broken(yard, kind, mode), point)
+    for word in words:
+        assert word in line, (word, line)
+    assert "broken.sock" in line, line
+
+
+def test_a_slow_agent_is_no_broken_one(yard, point):
+    """Byte by byte is slow, not wrong: whatever comes of the hello, it is not a broken reply."""
+    done = subprocess.run([binary("vsockfs"), "-o", "timeout=10", broken(yard, "unix", "slow"),
+                           str(point)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, env=ENV, check=False)
+    if is_mounted(point):
+        subprocess.run(["fusermount3", "-u", "-z", point], check=True)
+    assert "JSON" not in done.stderr
+
+
+#
+# With the mount up: errnos, once, and then at once
+#
+
+
+@pytest.fixture
+def turning(yard):
+    """turning(MODE): a mount whose guest answered well until the mount was up, and then turns bad."""
+    def make(mode, *options):
+        guest = yard.guest("unix")
+        (guest.workspace / "f").write_text("was here")
+        guest.died_rightly = True  # nothing can be cleaned behind a peer that answers no more
+        source = broken(yard, "unix", mode, "--healthy", "1", "--agent", guest.socket)
+        guest.address = source
+        m = yard.mount(guest, ["timeout=2", *options])
+        m.allow_output(r"box|guest")
+        return m
+    return make
+
+
+@pytest.mark.parametrize("mode", ["array", "half-reply", "empty-reply", "garbage", "trailing",
+                                  "wrong-types", "short-archive", "negative-archive",
+                                  "huge-archive", "endless", "deep", "huge-number", "surrogates",
+                                  "nul", "error-object"])
+def test_nonsense_is_eio_and_does_no_harm(turning, mode):
+    m = turning(mode)
+    for attempt in (lambda: get(m.w / "f"), lambda: os.listdir(m.w),
+                    lambda: put(m.w / "new", "x"), lambda: os.mkdir(m.w / "d")):
+        started = time.monotonic()
+        with pytest.raises(OSError) as caught:
+            attempt()
+        assert caught.value.errno in (errno.EIO, errno.EPROTO, errno.ENOTCONN), mode
+        assert time.monotonic() - started < 8
+    assert keyed(m.g / "status")
+    assert os.listdir(m.point)
+    assert os.listdir(m.guest.workspace) == ["f"]
+
+
+def test_a_silent_guest_costs_the_timeout_once(turning):
+    m = turning("silent")
+    started = time.monotonic()
+    with fails(errno.ETIMEDOUT):
+        get(m.w / "f")
+    assert 1.5 < time.monotonic() - started < 5
+    for attempt in (lambda: get(m.w / "f"), lambda: put(m.w / "g", "x"),
+                    lambda: os.listdir(m.w), lambda: os.mkdir(m.w / "d"),
+                    lambda: os.rename(m.w / "f", m.w / "g")):
+        started = time.monotonic()
+        with fails(errno.ENOTCONN):
+            attempt()
+        assert time.monotonic() - started < 0.5
+    assert keyed(m.g / "status")["state"] in ("gone", "stuck")
+
+
+@pytest.mark.parametrize("kind", ["unix", "firecracker", "reference", "reference-bridge"])
+def test_gone_and_back(yard, kind):
+    guest = yard.guest(kind)
+    (guest.workspace / "f").write_text("before")
+    m = yard.mount(guest, ["timeout=2"])
+    m.allow_output(r"box|guest")
+    assert text(m.w / "f") == "before"
+    os.mkdir(m.g / "exec/x")
+    guest.kill()
+    started = time.monotonic()
+    with pytest.raises(OSError) as caught:
+        while True:  # what is known may be given for a second yet
+            os.stat(m.w / f"new{time.monotonic()}")
+    assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT, errno.ENOENT)
+    with pytest.raises(OSError) as caught:
+        put(m.w / "g", "x")
+    assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
+    assert time.monotonic() - started < 8
+    started = time.monotonic()
+    with fails(errno.ENOTCONN):
+        put(m.w / "g", "x")
+    with fails(errno.ENOTCONN):
+        ctl(m.g / "exec/x", "run true")
+    assert time.monotonic() - started < 1
+    assert "gone" in keyed(m.g / "status")["state"]
+    assert text(m.g / "exec/x/error")
+    guest.restart()
+
+    def back():
+        try:
+            return text(m.w / "f") == "before"
+        except OSError as error:
+            assert error.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
+            return False
+    wait_until(back, "the mount recovers by itself", 10)
+    put(m.w / "g", "after")
+    assert (guest.workspace / "g").read_text() == "after"
+
+
+def test_reconnect_tries_at_once(yard):
+    guest = yard.guest("reference")
+    m = yard.mount(guest, ["timeout=2"])
+    m.allow_output(r"box|guest")
+    guest.kill()
+    for _ in range(2):
+        with pytest.raises(OSError):
+            put(m.w / "g", "x")
+    guest.restart()
+    ctl(m.g, "reconnect")
+    put(m.w / "g", "x")
+    assert (guest.workspace / "g").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["unix", "reference"])
+def test_an_open_file_over_a_restart(yard, kind):
+    guest = yard.guest(kind)
+    (guest.workspace / "same").write_text("same file")
+    (guest.workspace / "other").write_text("one file")
+    m = yard.mount(guest, ["timeout=2"])
+    m.allow_output(r"box|guest")
+    same = os.open(m.w / "same", os.O_RDWR)
+    other = os.open(m.w / "other", os.O_RDWR)
+    guest.kill()
+    (guest.workspace / "other").rename(guest.workspace / "moved")
+    (guest.workspace / "other").write_text("another file altogether")
+    guest.restart()
+    ctl(m.g, "reconnect")
+    assert os.pread(same, 100, 0) == b"same file"
+    os.pwrite(same, b"SAME", 0)
+    os.fsync(same)
+    assert (guest.workspace / "same").read_text() == "SAME file"
+    with pytest.raises(OSError) as caught:
+        os.pwrite(other, b"WRONG", 0)
+        os.fsync(other)
+    assert caught.value.errno in (errno.EIO, errno.ESTALE)
+    try:
+        os.close(other)
+    except OSError as error:
+        assert error.errno in (errno.EIO, errno.ESTALE)
+    os.close(same)
+    assert (guest.workspace / "other").read_text() == "another file altogether"
+    assert (guest.workspace / "moved").read_text() == "one file"
+
+
+#
+# Callers that leave, deadlines that pass, unmounts: the peer of the field lives on
+#
+
+
+def plant(m):
+    """What the operations below need."""
+    w = m.guest.workspace
+    (w / "f").write_text("contents\n" * 1000)
+    (w / "d").mkdir()
+    (w / "d/in").write_text("x")
+    (w / "empty").mkdir()
+    (w / "l").symlink_to("f")
+    for number in range(3):
+        (w / f"v{number}").write_text("victim")
+    (m.folder / "verb-run").write_text("run sleep 0.1; echo ran\n")
+    (m.folder / "verb-start").write_text("start exec sleep 1000\n")
+    (m.folder / "verb-ready").write_text("ready file /workspace/never\nready-timeout 60\n"
+                                         "start exec sleep 1000\n")
+    (m.folder / "verb-open").write_text("open\n")
+    (m.folder / "verb-stop").write_text("stop\n")
+    (m.folder / "verb-sync").write_text("sync\n")
+    (m.folder / "input").write_text("x" * 300000)
+    for kind in ("exec", "services", "shells"):
+        os.mkdir(m.g / kind / "x")
+
+
+def writes(source, target):
+    return lambda m: ["dd", f"if={m.folder}/{source}", f"of={m.g}/{target}", "bs=1M", "status=none",
+                      "conv=notrunc"]
+
+
+OPERATIONS = {
+    "read": lambda m: ["cat", m.w / "f"],
+    "list": lambda m: ["ls", "-la", m.w / "d"],
+    "stat": lambda m: ["stat", m.w / "d/in"],
+    "missing": lambda m: ["stat", m.w / "none"],
+    "readlink": lambda m: ["cat", m.w / "l"],
+    "statfs": lambda m: ["df", m.w],
+    "create": writes("input", "workspace/new"),
+    "overwrite": writes("input", "workspace/f"),
+    "fsync": lambda m: ["dd", "if=/dev/zero", f"of={m.w}/s", "bs=64k", "count=4", "conv=fsync"],
+    "append": lambda m: ["tee", "-a", m.w / "f"],
+    "truncate": lambda m: ["truncate", "-s", "5", m.w / "f"],
+    "mkdir": lambda m: ["mkdir", m.w / "made"],
+    "rmdir": lambda m: ["rmdir", m.w / "empty"],
+    "unlink": lambda m: ["rm", m.w / "v0"],
+    "rename": lambda m: ["mv", "-T", m.w / "v1", m.w / "renamed"],
+    "replace": lambda m: ["mv", "-T", m.w / "v2", m.w / "f"],
+    "link": lambda m: ["ln", m.w / "f", m.w / "hard"],
+    "symlink": lambda m: ["ln", "-s", "f", m.w / "soft"],
+    "chmod": lambda m: ["chmod", "600", m.w / "f"],
+    "utimes": lambda m: ["touch", "-d", "2020-01-01", m.w / "f"],
+    "mkfifo": lambda m: ["mkfifo", m.w / "p"],
+    "copy": lambda m: ["cp", "-a", m.w / "d", m.w / "d2"],
+    "run": writes("verb-run", "exec/x/ctl"),
+    "exec-start": writes("verb-start", "exec/x/ctl"),
+    "service-start": writes("verb-start", "services/x/ctl"),
+    "service-ready": writes("verb-ready", "services/x/ctl"),
+    "service-lookup": lambda m: ["stat", m.g / "services/unknown"],
+    "shell-open": writes("verb-open", "shells/x/ctl"),
+    "cons": lambda m: ["cat", m.g / "shells/x/cons"],
+    "sync": writes("verb-sync", "ctl"),
+}
+
+
+def call(yard, m, name):
+    return yard.spawn(*OPERATIONS[name](m), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL)
+
+
+def until_pending(m, child):
+    """Until a request of this caller's is at the guest, or it needed none (False)."""
+    wait_until(lambda: m.guest.pending() or child.poll() is not None, "a request is under way")
+    return bool(m.guest.pending())
+
+
+@pytest.mark.parametrize("kind", ["reference", "reference-bridge"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_killed_caller(yard, kind, name):
+    """SIGINT, then SIGKILL, in the middle of the operation's first request at the guest."""
+    if kind == "reference-bridge" and name not in ("read", "create", "run", "list"):
+        pytest.skip("the bridge adds nothing to this one")
+    m = yard.mount(yard.guest(kind, options=["--stop-wait", "0.2"]))
+    plant(m)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        ctl(m.g, "refresh")
+        wait_until(lambda: not m.guest.pending(), "the guest is idle")
+        m.guest.hold.touch()
+        child = call(yard, m, name)
+        if not until_pending(m, child):
+            m.guest.hold.unlink()
+            continue
+        child.send_signal(number)
+        try:
+            child.wait(SOON)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{number.name} did not end the caller") from None
+        finally:
+            m.guest.hold.unlink()
+    # Everything still works, in this mount and for the next caller.
+    put(m.w / "after", "fine")
+    assert (m.guest.workspace / "after").read_text() == "fine"
+    assert m.guest.process.alive
+
+
+@pytest.mark.parametrize("name", ["read", "list", "create", "mkdir", "run", "service-start",
+                                  "shell-open", "sync"])
+def test_a_killed_caller_in_the_queue(yard, name):
+    """The guest serves somebody else: the caller waits at the gate or in the backlog."""
+    m = yard.mount(yard.guest("reference"))
+    plant(m)
+    ctl(m.g, "refresh")
+    for number in (signal.SIGINT, signal.SIGKILL):
+        m.guest.hold.touch()
+        other = threading.Thread(target=m.guest.exec, args=("true",))
+        other.start()
+        wait_until(m.guest.pending, "the guest is busy")
+        callers = [call(yard, m, name) for _ in range(3)]
+        wait_until(lambda cs=callers: all(asleep(c.pid) for c in cs), "they wait")
+        for child in callers:
+            child.send_signal(number)
+        for child in callers:
+            child.wait(SOON)
+        m.guest.hold.unlink()
+        other.join()
+    put(m.w / "after", "fine")
+    assert (m.guest.workspace / "after").read_text() == "fine"
+
+
+def asleep(pid):
+    """Whether a process waits in the kernel for a while, or has ended."""
+    try:
+        with open(f"/proc/{pid}/wchan", encoding="ascii") as source:
+            return any(word in source.read() for word in ("fuse", "request_wait", "do_exit"))
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["reference", "reference-bridge"])
+@pytest.mark.parametrize("name", ["read", "list", "create", "mkdir", "run", "service-start",
+                                  "shell-open"])
+def test_a_deadline_that_passes(yard, kind, name):
+    m = yard.mount(yard.guest(kind), ["timeout=1"])
+    m.allow_output(r"box|guest")
+    plant(m)
+    ctl(m.g, "refresh")
+    m.guest.hold.touch()
+    started = time.monotonic()
+    child = call(yard, m, name)
+    assert until_pending(m, child)
+    assert child.wait(10) != 0
+    assert time.monotonic() - started < 6
+    started = time.monotonic()
+    with fails(errno.ENOTCONN):
+        put(m.w / "meanwhile", "x")
+    assert time.monotonic() - started < 0.5
+    assert m.guest.process.alive
+    m.guest.hold.unlink()
+
+    def back():
+        try:
+            put(m.w / "after", "fine")
+            return True
+        except OSError as error:
+            assert error.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
+            return False
+    wait_until(back, "the late answer counts as a probe", 10)
+    assert (m.guest.workspace / "after").read_text() == "fine"
+
+
+@pytest.mark.parametrize("kind", ["reference", "reference-bridge"])
+@pytest.mark.parametrize("how", ["umount", "term"])
+@pytest.mark.parametrize("name", ["read", "create", "run", "service-ready", "shell-open", "cons"])
+def test_an_unmount_in_the_middle(yard, kind, how, name):
+    m = yard.mount(yard.guest(kind, options=["--stop-wait", "0.2"]))
+    plant(m)
+    ctl(m.g, "refresh")
+    m.guest.hold.touch()
+    child = call(yard, m, name)
+    until_pending(m, child)
+    if how == "umount":
+        subprocess.run(["fusermount3", "-u", "-z", m.point], check=True)
+    else:
+        m.process.child.send_signal(signal.SIGTERM)
+    wait_until(lambda: not is_mounted(m.point), "it is unmounted")
+    m.guest.hold.unlink()
+    m.watchdog.cancel()
+    assert m.process.child.wait(PATIENCE + 15) in (0,)
+    wait_until(lambda: child.poll() is not None, "the caller ends")
+
+
+@pytest.mark.parametrize("kind", ["local", "reference"])
+def test_an_unmount_with_all_sorts_of_things_open(yard, kind):
+    m = yard.mount(yard.guest(kind, options=["--stop-wait", "0.2"] if kind == "reference" else ()))
+    plant(m)
+    ctl(m.g / "exec/x", "start sleep 1000")
+    ctl(m.g / "services/x", "start exec sleep 1000")
+    ctl(m.g / "shells/x", "open")
+    fd = os.open(m.w / "unsent", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"written before the unmount")
+    readers = [yard.spawn("cat", m.g / name, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+               for name in ("exec/x/wait", "shells/x/cons", "events", "services/x/wait")]
+    gone = os.open(m.w / "f", os.O_RDWR)
+    os.unlink(m.w / "f")
+    subprocess.run(["fusermount3", "-u", "-z", m.point], check=True)
+    os.close(gone)
+    os.close(fd)
+    for reader in readers:
+        reader.send_signal(signal.SIGTERM)
+        reader.wait(SOON)
+    assert m.process.child.wait(PATIENCE) == 0
+    assert (m.guest.workspace / "unsent").read_text() == "written before the unmount"
+
+
+def test_killed_in_the_middle_of_an_upload_nothing_is_left(yard):
+    guest = yard.guest("reference")
+    m = yard.mount(guest)
+    put(m.w / "big", "old contents")
+    for _ in range(3):
+        child = yard.spawn("dd", "if=/dev/zero", f"of={m.w}/big", "bs=1M", "count=40",
+                           "conv=notrunc", stderr=subprocess.DEVNULL)
+        count = len(guest.requests())
+        wait_until(lambda c=count, p=child: len(guest.requests()) > c + 1 or p.poll() is not None,
+                   "it is under way")
+        child.kill()
+        child.wait(SOON)
+    put(m.w / "big", "new contents")
+    assert (guest.workspace / "big").read_text() == "new contents"
+
+
+def test_a_guest_that_dies_in_the_middle_of_an_upload(yard):
+    guest = yard.guest("reference")
+    m = yard.mount(guest, ["timeout=2"])
+    m.allow_output(r"box|guest")
+    put(m.w / "f", "old")
+    child = yard.spawn("dd", "if=/dev/zero", f"of={m.w}/f", "bs=1M", "count=60",
+                       "conv=notrunc,fsync", stderr=subprocess.DEVNULL)
+    count = len(guest.requests())
+    wait_until(lambda: len(guest.requests()) > count or child.poll() is not None, "under way")
+    guest.kill()
+    assert child.wait(PATIENCE) != 0
+    guest.restart()
+    ctl(m.g, "reconnect")
+    put(m.w / "f", "new")
+    assert (guest.workspace / "f").read_text() == "new"
+
+
+#
+# What comes from the guest is hostile
+#
+
+
+def test_hostile_names_in_the_guest(yard):
+    """Names that a script, a terminal or an archive could take for something else."""
+    guest = yard.guest("reference")
+    hostile = [b"a;touch pwned", b"$(touch pwned)", b"`touch pwned`", b"a\n\nb", b"\x1b[31mred",
+               b"'\"'", b"-rf", b"..a", b"a\0b".replace(b"\0", b"\x01"), b"*", b"\\", b"a\tb",
+               b"x" * 255, b" ", b"\xc3\x28"]
+    base = os.fsencode(guest.workspace)
+    for name in hostile:
+        put(os.path.join(base, name), name)
+        os.mkdir(os.path.join(base, name[:200] + b".d"))
+        put(os.path.join(base, name[:200] + b".d", name), name)
+    m = yard.mount(guest)
+    w = os.fsencode(m.w)
+    assert sorted(os.listdir(w)) == sorted(os.listdir(base))
+    for name in hostile:
+        assert get(os.path.join(w, name)) == name
+        put(os.path.join(w, name[:200] + b".d", name), b"changed")
+        assert get(os.path.join(base, name[:200] + b".d", name)) == b"changed"
+        os.rename(os.path.join(w, name), os.path.join(w, name[:200] + b".d", b"moved"))
+    assert not any(b"pwned" == name for name in os.listdir(base))
+
+
+def test_a_workspace_that_changes_all_the_time(yard):
+    """Files that grow, vanish and turn into something else while they are read."""
+    guest = yard.guest("reference")
+    m = yard.mount(guest)
+    stop = threading.Event()
+
+    def churn():
+        turn = 0
+        while not stop.is_set():
+            path = guest.workspace / f"c{turn % 4}"
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            elif path.is_dir():
+                path.rmdir()
+            elif turn % 3 == 0:
+                path.mkdir()
+            elif turn % 3 == 1:
+                path.symlink_to("/etc/passwd")
+            else:
+                path.write_bytes(bytes([65 + turn % 26]) * (turn % 70000))
+            turn += 1
+
+    churner = threading.Thread(target=churn)
+    churner.start()
+    allowed = {errno.ENOENT, errno.EISDIR, errno.EACCES, errno.ENOTDIR, errno.ESTALE, errno.EIO,
+               errno.ELOOP, errno.EAGAIN}
+    try:
+        for turn in range(150):
+            try:
+                data = get(m.w / f"c{turn % 4}")
+            except OSError as error:
+                assert error.errno in allowed, error
+            else:
+                assert b"root:" not in data
+                assert len(set(data)) <= 2, "two versions mixed"
+    finally:
+        stop.set()
+        churner.join()
