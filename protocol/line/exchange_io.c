@@ -136,6 +136,7 @@ void exchange_rewind(struct exchange *x)
 	x->mute = false;
 	buf_free(&x->reply);
 	x->received = 0;
+	x->begun = false;
 	x->braced = false;
 }
 

@@ -60,7 +60,8 @@ struct exchange {
 	struct buf reply;
 	json_t *object;   /* the reply, or an export's header; owned */
 	int64_t received; /* bytes of the reply so far */
-	bool braced;      /* the first of them that is no white space is '{' */
+	bool begun;       /* something that is no white space has come */
+	bool braced;      /* and it was a '{' */
 	int64_t body_size, body_left;
 	int64_t max_size;
 	exchange_sink sink;

@@ -55,18 +55,12 @@ static int over_cap(const struct exchange *x, const char *what, struct error *er
 			 x->reply.max);
 }
 
-/* What does not begin as an object will never be one: no need to wait for its end. */
-static int take_first(struct exchange *x, const char *bytes, size_t len, struct error *err)
+static void note_first(struct exchange *x, const char *bytes, size_t len)
 {
-	for (size_t i = 0; i < len && !x->braced; i++) {
-		if (bytes[i] == '{')
-			x->braced = true;
-		else if (!bytes[i] || !strchr(WHITE, bytes[i]))
-			return error_set(err, EPROTO,
-					 "what the guest answered must be a JSON "
-					 "object, and is none");
+	for (size_t i = 0; i < len && !x->begun; i++) {
+		x->begun = !bytes[i] || !strchr(WHITE, bytes[i]);
+		x->braced = bytes[i] == '{';
 	}
-	return 0;
 }
 
 static int take_object(struct exchange *x, const char *bytes, size_t len, struct error *err)
@@ -145,13 +139,12 @@ static int take_header(struct exchange *x, const char *bytes, size_t len, struct
 
 int reply_take(struct exchange *x, const char *bytes, size_t len, struct error *err)
 {
-	int rc = 0;
-
-	if (!x->braced && x->shape != EXCHANGE_DISCARD)
-		rc = take_first(x, bytes, len, err);
+	note_first(x, bytes, len);
 	x->received += (int64_t)len;
-	if (rc < 0)
-		return rc;
+	/* What does not begin as an object will never be one: no need to wait for its end. */
+	if (x->begun && !x->braced && x->shape != EXCHANGE_DISCARD)
+		return error_set(err, EPROTO,
+				 "what the guest answered must be a JSON object, and is none");
 	switch (x->shape) {
 	case EXCHANGE_OBJECT:
 		return take_object(x, bytes, len, err);
