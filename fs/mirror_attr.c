@@ -156,29 +156,11 @@ static int stat_path(struct mirror_node *node, const struct call *call, const ch
 	return rc;
 }
 
-/* What an open file knows better: one that is written to, or that no name leads to any more. */
-static int stat_file(struct mirror_node *node, const struct call *call, struct vn_file *preferred,
-		     struct ws_attr *out, bool *found)
-{
-	struct mirror_file *file = mirror_file_pick(node, preferred, !mirror_is_gone(node));
-	int rc;
-
-	*found = file;
-	if (!file)
-		return 0;
-	rc = ws_fstat(mirror_file_ws(file), call, out, NULL);
-	mirror_file_put(file, call);
-	if (rc == -ESTALE)
-		mirror_detach(node, ESTALE);
-	return rc;
-}
-
 int mirror_op_lookup(struct vnode *vdir, const struct call *call, const char *name,
 		     struct vnode **child, struct vn_attr *attr)
 {
 	struct mirror_node *dir = mirror_node_of(vdir);
 	struct ws_attr in;
-	bool written;
 	int rc = mirror_check_name(dir, name, ENOENT);
 
 	if (!rc)
@@ -187,15 +169,28 @@ int mirror_op_lookup(struct vnode *vdir, const struct call *call, const char *na
 		mirror_detach_name(dir, name, ENOENT);
 	if (!rc)
 		rc = mirror_show_child(dir, name, &in, 0, child, attr);
-	if (rc)
+	return rc;
+}
+
+/* Through the open file that was given, or any where no name leads to the node any more. */
+static int stat_node(struct mirror_node *node, const struct call *call, struct vn_file *given,
+		     struct ws_attr *out)
+{
+	struct mirror_file *file = NULL;
+	int rc;
+
+	if (given || mirror_is_gone(node))
+		file = mirror_file_pick(node, given, false);
+	if (!file) {
+		rc = stat_path(node, call, NULL, out);
+		if (rc == -ENOENT)
+			mirror_detach(node, ENOENT);
 		return rc;
-	rc = stat_file(mirror_node_of(*child), call, NULL, &in, &written);
-	if (!rc && written)
-		rc = mirror_show_node(mirror_node_of(*child), &in, attr);
-	if (rc) {
-		vn_unref(*child);
-		*child = NULL;
 	}
+	rc = ws_fstat(mirror_file_ws(file), call, out, NULL);
+	mirror_file_put(file, call);
+	if (rc == -ESTALE)
+		mirror_detach(node, ESTALE);
 	return rc;
 }
 
@@ -204,14 +199,8 @@ int mirror_op_getattr(struct vnode *vnode, const struct call *call, struct vn_fi
 {
 	struct mirror_node *node = mirror_node_of(vnode);
 	struct ws_attr in;
-	bool found;
-	int rc = stat_file(node, call, file, &in, &found);
+	int rc = stat_node(node, call, file, &in);
 
-	if (!found) {
-		rc = stat_path(node, call, NULL, &in);
-		if (rc == -ENOENT)
-			mirror_detach(node, ENOENT);
-	}
 	return rc ? rc : mirror_show_node(node, &in, attr);
 }
 

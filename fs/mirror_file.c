@@ -1,8 +1,8 @@
 /*
  * mirror_file.c - open files of the workspace.
  *
- * A node knows its open files: one that is written to knows the size better
- * than the guest does by name, and one whose name is gone can only be asked that way.
+ * A node knows its open files: one whose name is gone can only be asked that
+ * way, and a change to one that is written to must not overtake the writes.
  */
 #include "fs/mirror_tree.h"
 
