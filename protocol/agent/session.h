@@ -1,0 +1,23 @@
+/*
+ * session.h - the processes that came of one that the agent started, found by what /proc says of
+ * them: its process group and session, its descendants, and what carries its mark
+ * in the environment although it has left all of these.
+ */
+#ifndef VSOCKFS_AGENT_SESSION_H
+#define VSOCKFS_AGENT_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * Signals (0: looks for) whoever belongs to LEADER, the leader of a session; MARK
+ * (NAME=VALUE) may be NULL.  Returns how many there are.  Without /proc only the process group
+ * is reached.
+ */
+size_t session_signal(pid_t leader, const char *mark, int signal);
+
+/* When PID was started, in the kernel's ticks since boot: with it a number is no one else. 0: gone. */
+unsigned long long session_start_time(pid_t pid);
+
+#endif

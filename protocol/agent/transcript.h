@@ -1,0 +1,43 @@
+/*
+ * transcript.h - what a terminal has shown, as text, up to a cap.
+ *
+ * Bytes go in, UTF-8 is kept; what is no UTF-8 becomes U+FFFD.  Cursors count characters
+ * from the beginning, also when the oldest have been dropped.  No lock of its
+ * own.
+ */
+#ifndef VSOCKFS_AGENT_TRANSCRIPT_H
+#define VSOCKFS_AGENT_TRANSCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/buf.h"
+
+struct transcript_chunk;
+
+struct transcript {
+	struct transcript_chunk *chunks; /* oldest first */
+	size_t count;                    /* of chunks */
+	size_t max;                      /* of chunks */
+	int64_t begin, end; /* cursors of the first kept character and behind the last */
+	char partial[4];    /* the beginning of a character */
+	size_t partial_len;
+};
+
+/* Keeps at least MAX bytes of text once there are as many. */
+void transcript_init(struct transcript *transcript, size_t max);
+void transcript_free(struct transcript *transcript);
+
+void transcript_add(struct transcript *transcript, const char *bytes, size_t len);
+/* No more will come: an incomplete character is a wrong one. */
+void transcript_finish(struct transcript *transcript);
+
+/*
+ * Adds at most MAX_CHARS characters from *CURSOR on to OUT.  *CURSOR is moved to what is
+ * there; returns the cursor behind the last character.
+ */
+int64_t transcript_read(const struct transcript *transcript, int64_t *cursor, int64_t max_chars,
+			struct buf *out);
+
+#endif
