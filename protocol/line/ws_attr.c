@@ -75,8 +75,9 @@ int ws_readlink(struct workspace *ws, const struct call *call, const char *path,
 }
 
 /*
- * touch of coreutils takes "@S.NNNNNNNNN"; busybox's whole seconds only, so that python does it
- * where there is one.  $1 which time, $2 decimal seconds, $3 $4 the same in two integers.
+ * touch of coreutils takes "@S.NNNNNNNNN"; busybox's only whole seconds, and only as a date
+ * before 1970, so that python sets the rest where there is one.  $1 which time, $2 decimal
+ * seconds, $3 $4 the same in two integers, $5 the same as a date.
  */
 static const char time_function[] =
 	"tm() { touch -h -c $1 -d \"@$2\" \"$p\" 2>/dev/null ||\n"
@@ -86,7 +87,7 @@ static const char time_function[] =
 	"i=os.lstat(p)\n"
 	"os.utime(p,ns=(i.st_atime_ns if w==\"-m\" else t,i.st_mtime_ns if w==\"-a\" else t),"
 	"follow_symlinks=False)' \"$p\" $1 $3 $4 2>/dev/null ||\n"
-	"touch -h -c $1 -d \"@${2%.*}\" \"$p\" || exit 1; }\n";
+	"touch -h -c $1 -d \"$5\" \"$p\" || exit 1; }\n";
 
 /* TIME as touch reads it: seconds before 1970 count their fraction backwards. */
 static void set_time(struct buf *script, const char *which, const struct timespec *time)
@@ -94,6 +95,8 @@ static void set_time(struct buf *script, const char *which, const struct timespe
 	bool backwards = time->tv_sec < 0 && time->tv_nsec;
 	long long seconds = time->tv_sec + backwards;
 	long nsec = backwards ? 1000000000 - time->tv_nsec : time->tv_nsec;
+	char date[64] = "";
+	struct tm tm;
 
 	if (time->tv_nsec == UTIME_NOW) {
 		buf_addf(script, "touch -h -c %s \"$p\" || exit 1\n", which);
@@ -102,7 +105,9 @@ static void set_time(struct buf *script, const char *which, const struct timespe
 	buf_addf(script, "tm %s %s%lld", which, backwards && !seconds ? "-" : "", seconds);
 	if (nsec)
 		buf_addf(script, ".%09ld", nsec);
-	buf_addf(script, " %lld %ld\n", (long long)time->tv_sec, time->tv_nsec);
+	if (gmtime_r(&time->tv_sec, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+	buf_addf(script, " %lld %ld '%s'\n", (long long)time->tv_sec, time->tv_nsec, date);
 }
 
 static void set_times(struct buf *script, unsigned mask, const struct ws_attr *in)

@@ -3,11 +3,6 @@
  */
 #include "ws_fixture.h"
 
-#define FIXTURE                                                                                    \
-	struct fixture *f = *state;                                                                \
-	if (!f)                                                                                    \
-	skip()
-
 /* Create, a small write and close are two requests, and the file is as it was made. */
 static void test_create(void **state)
 {

@@ -25,6 +25,7 @@
 #include "protocol/line/ws.h"
 
 struct fixture {
+	struct ws_attr attr; /* for answers that nobody looks at */
 	struct guest *guest;
 	struct workspace *ws;
 	struct call call;
@@ -52,6 +53,12 @@ void ws_reads(struct fixture *f, struct ws_file *file, int64_t offset, const cha
 /* RC or the test fails with the sentence. */
 #define ok(f, rc) ws_ok(f, rc, __FILE__, __LINE__)
 void ws_ok(struct fixture *f, long long rc, const char *file, int line);
+
+/* The first line of a test. */
+#define FIXTURE                                                                                    \
+	struct fixture *f = *state;                                                                \
+	if (!f)                                                                                    \
+	skip()
 
 #define ws_test(name) cmocka_unit_test_setup_teardown(name, ws_fixture_setup, ws_fixture_teardown)
 
