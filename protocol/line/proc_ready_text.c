@@ -116,15 +116,16 @@ int proc_text_tcp(const char *address, struct buf *test, struct buf *command, st
 		 "if has bash; then exec bash -c 'exec 3<>\"/dev/tcp/$0/$1\"' \"$h\" \"$p\"; fi\n"
 		 "if has python3; then exec python3 -c 'import socket, sys\n"
 		 "socket.create_connection(sys.argv[1:], 5)' \"$h\" \"$p\"; fi\n"
-		 "nc -z -w 5 \"$h\" \"$p\"\n",
+		 /* busybox's has no -z, others have no -e. */
+		 "nc -z -w 5 \"$h\" \"$p\" || nc -w 5 \"$h\" \"$p\" -e true\n",
 		 port);
 	buf_adds(needs, "has bash || has python3 || has nc");
 	*tools = "bash, python3 or nc";
 	return 0;
 }
 
-/* Host, port and path of a plain http URL, for a client that is a few lines of bash. */
-static int add_bash_client(const char *url, struct buf *command)
+/* For a plain http URL: a client that is a few lines of bash, or a pipe through nc. */
+static int add_plain_client(const char *url, struct buf *command)
 {
 	const char *at = url + strlen("http://");
 	size_t len = strcspn(at, "/?#");
@@ -144,10 +145,15 @@ static int add_bash_client(const char *url, struct buf *command)
 	shtext_assign(command, "w", at + len, strcspn(at + len, "#"));
 	buf_addf(command,
 		 "p=%u; case $w in /*) ;; *) w=/$w;; esac\n"
-		 "if has bash; then exec bash -c 'exec 3<>\"/dev/tcp/$0/$1\" || exit 1\n"
-		 "printf \"GET %%s HTTP/1.0\\r\\nHost: %%s\\r\\n\\r\\n\" \"$2\" \"$3\" >&3\n"
-		 "read -r v c rest <&3; case $c in [23][0-9][0-9]*) exit 0;; esac; exit 1'"
-		 " \"$h\" \"$p\" \"$w\" \"$n\"; fi\n",
+		 "answer() { read -r v c rest; case $c in [23][0-9][0-9]*) exit 0;; esac; exit 1; "
+		 "}\n"
+		 "ask() { printf 'GET %%s HTTP/1.0\\r\\nHost: %%s\\r\\n\\r\\n' \"$w\" \"$n\"; }\n"
+		 "if has bash; then\n"
+		 "	ask | { bash -c 'exec 3<>\"/dev/tcp/$0/$1\" || exit 1; trap \"\" PIPE\n"
+		 "	cat >&3; cat <&3' \"$h\" \"$p\" | answer; }\n"
+		 "	exit\n"
+		 "fi\n"
+		 "if has nc; then ask | nc -w 9 \"$h\" \"$p\" | answer; exit; fi\n",
 		 port);
 	return 0;
 }
@@ -170,10 +176,11 @@ static const char http_clients[] =
 	"except e.HTTPError as x: c = x.code\n"
 	"sys.exit(not 200 <= c < 400)' \"$u\"; fi\n"
 	"if has wget; then\n"
-	"	c=$(wget -S -T 9 -O /dev/null \"$u\" 2>&1) && exit 0\n"
+	"	c=$(wget -S -T 9 -O /dev/null \"$u\" 2>&1); s=$?\n"
+	"	[ $s = 0 ] && exit 0\n"
 	"	c=${c#*HTTP/}; c=${c#* }\n"
 	"	case $c in [23][0-9][0-9]\\ *) exit 0;; esac\n"
-	"	exit 1\n"
+	"	[ $s -lt 126 ] && exit 1\n" /* a static one may crash when it resolves a name */
 	"fi\n";
 
 int proc_text_http(const char *url, struct buf *command, struct buf *needs, const char **tools,
@@ -190,9 +197,9 @@ int proc_text_http(const char *url, struct buf *command, struct buf *needs, cons
 	buf_adds(command, http_clients);
 	buf_adds(needs, "has curl || has python3 || has wget");
 	*tools = "curl, python3 or wget";
-	if (plain && add_bash_client(url, command) == 0) {
-		buf_adds(needs, " || has bash");
-		*tools = "curl, python3, wget or bash";
+	if (plain && add_plain_client(url, command) == 0) {
+		buf_adds(needs, " || has bash || has nc");
+		*tools = "curl, python3, wget, bash or nc";
 	}
 	buf_adds(command, "exit 1\n");
 	return 0;

@@ -208,7 +208,8 @@ static void test_interrupt_reaches_the_group(void **state)
 {
 	struct guest *guest = *state;
 	struct proc_command *command = start(
-		guest, "trap 'echo got; exit 3' INT; echo up; sleep 100 & wait; sleep 100");
+		guest,
+		"sleep 100 & p=$!; trap 'echo got; kill $p; exit 3' INT; echo up; wait; sleep 100");
 	struct proc_command *plain = start(guest, "echo up; exec sleep 100");
 	struct call call = fake_call();
 
