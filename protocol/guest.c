@@ -227,16 +227,17 @@ static int read_hello(struct guest *guest, const struct line_exec_reply *reply, 
 
 	snprintf(mark, sizeof(mark), "\n%s %s ", HELLO_MARK, guest->token);
 	at = reply->out.data ? strstr(reply->out.data, mark) : NULL;
-	if (!at)
+	if (at)
+		at += strlen(mark);
+	if (at && strncmp(at, "no ", 3) == 0)
+		return error_set(err, ENOENT, "the guest has no directory /workspace: make one");
+	if (!at || strncmp(at, "yes ", 4) != 0)
 		return error_set(err, EPROTO,
 				 "the guest's /bin/sh did not run what it was asked to (exit code "
 				 "%lld): %.200s",
 				 (long long)reply->exit_code,
 				 reply->err.data && reply->err.data[0] ? reply->err.data :
 									 "no message");
-	at += strlen(mark);
-	if (strncmp(at, "yes ", 4) != 0)
-		return error_set(err, ENOENT, "the guest has no directory /workspace: make one");
 	set_machine(guest, at + 4);
 	return 0;
 }

@@ -108,6 +108,7 @@ void guest_health_ok(struct guest *guest, double round_trip)
 {
 	lock(guest);
 	guest->answered = true;
+	guest->answered_at = call_now();
 	guest->status.state = GUEST_UP;
 	guest->next_probe = 0;
 	guest->refused_since = 0;
@@ -136,6 +137,17 @@ static void fall(struct guest *guest, enum guest_state state, const struct error
 void guest_health_gone(struct guest *guest, const struct error *why)
 {
 	fall(guest, GUEST_GONE, why);
+}
+
+void guest_health_silent(struct guest *guest, int64_t since, const struct error *why)
+{
+	bool answered;
+
+	lock(guest);
+	answered = guest->answered && guest->answered_at > since;
+	unlock(guest);
+	if (!answered)
+		guest_health_gone(guest, why);
 }
 
 void guest_health_stuck(struct guest *guest, const struct error *why)

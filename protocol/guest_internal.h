@@ -43,10 +43,11 @@ struct guest {
 	unsigned pending;           /* lock; abandoned exchanges and probes */
 	bool ending;                /* lock; the last reference is dropped: no new probes */
 	bool answered;              /* lock; at least once */
+	int64_t answered_at;        /* lock; call_now() of the last answer */
 	bool probing;               /* lock; a probe is under way */
 	int64_t next_probe;         /* lock; call_now() from which the next may start */
 	int64_t refused_since;      /* lock; when an unbroken run of refusals began, 0 for none */
-	int64_t refused_last;       /* lock; */
+	int64_t refused_last;       /* lock; the last of them */
 	struct guest_status status; /* lock */
 };
 
@@ -77,6 +78,12 @@ void guest_health_note(struct guest *guest, const struct error *why);
 
 /* It is gone, for the reason WHY; whoever waits at the gate is sent home. */
 void guest_health_gone(struct guest *guest, const struct error *why);
+
+/*
+ * A reply has been awaited in silence since SINCE (call_now()): gone, unless the guest has answered
+ * something else meanwhile.
+ */
+void guest_health_silent(struct guest *guest, int64_t since, const struct error *why);
 
 /* An abandoned reply has not come to its end in LIMIT_REAP_SECONDS. */
 void guest_health_stuck(struct guest *guest, const struct error *why);

@@ -66,7 +66,7 @@ static void report_silence(struct exchange *x)
 	error_set(&why, ETIMEDOUT, "the guest has not answered for %.0f s",
 		  (double)(call_now() - x->heard_at) / (double)NSEC_PER_SEC);
 	x->reported = true;
-	guest_health_gone(x->guest, &why);
+	guest_health_silent(x->guest, x->heard_at, &why);
 }
 
 static void report_stuck(struct exchange *x)

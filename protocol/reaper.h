@@ -5,7 +5,8 @@
  * to do.  It goes on sending and reading until the peer closes, since a client
  * that leaves early kills the agent in the field; the place at the guest's gate is kept so
  * long.  It tells the guest's health: an end in good order is an answer;
- * silence for the exchange's patience means that the guest is gone; no end after
+ * silence for the exchange's patience means that the guest is gone, unless it answered others
+ * meanwhile; no end after
  * LIMIT_REAP_SECONDS, or more than LIMIT_ARCHIVE_SIZE bytes, that it is stuck, and the
  * connection is closed.
  *

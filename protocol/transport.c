@@ -184,9 +184,11 @@ static int send_connect(struct dial *dial, const char *path, struct error *err)
 			 strerror(errno));
 }
 
-static int start_vsock(struct dial *dial, const struct transport_ops *ops, struct error *err)
+/* Where a bridge was given, transport_choose has looked already. */
+static int start_vsock(struct dial *dial, const struct transport_ops *ops, bool known,
+		       struct error *err)
 {
-	if (!ops->has_vsock())
+	if (!known && !ops->has_vsock())
 		return vsock_failed(dial, EAFNOSUPPORT, err);
 
 	int fd = ops->connect_vsock(dial->cid, dial->port);
@@ -209,7 +211,7 @@ int dial_start(struct dial *dial, const struct transport_ops *ops, const struct 
 		.port = address->port,
 	};
 	if (dial->kind == TRANSPORT_VSOCK)
-		return start_vsock(dial, ops, err);
+		return start_vsock(dial, ops, address->path[0] != '\0', err);
 
 	int fd = connect_unix(address->path, err);
 

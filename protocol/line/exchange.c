@@ -56,9 +56,11 @@ static int interrupted(struct error *err)
 
 static int timed_out(const struct run *run, struct error *err)
 {
+	double seconds = (double)run->span / (double)NSEC_PER_SEC;
+
 	return error_set(err, ETIMEDOUT,
-			 "the guest did not answer within %.3g s: it is busy, or gone",
-			 (double)run->span / (double)NSEC_PER_SEC);
+			 "the guest did not answer within %.*f s: it is busy, or gone",
+			 seconds < 1 ? 2 : 0, seconds > 0 ? seconds : 0);
 }
 
 /* The moment at which the caller gives up, as things are. */
@@ -103,6 +105,8 @@ static int attempt(struct run *run, struct error *err)
 	struct exchange *x = run->x;
 	int rc = exchange_dial(x, err);
 
+	if (rc == 0)
+		rc = exchange_step(x, err);
 	while (rc == 0 && x->state != EXCHANGE_END) {
 		rc = wait_event(run, err);
 		if (rc == 0)

@@ -8,6 +8,9 @@
  * whole exchange is handed to the reaper, which goes on sending and
  * reading to the end, keeps the place at the gate meanwhile, and tells the guest
  * that it answers when the end comes in good order.
+ *
+ * CALL's deadline limits a short request as a whole; of a payload or an export every
+ * byte that moves moves it on, so that there it limits silence, not size.
  */
 #ifndef VSOCKFS_LINE_EXCHANGE_H
 #define VSOCKFS_LINE_EXCHANGE_H

@@ -145,10 +145,15 @@ int exchange_fd(const struct exchange *x)
 	return x->state == EXCHANGE_DIAL ? x->dial.fd : x->fd;
 }
 
+bool exchange_all_sent(const struct exchange *x)
+{
+	return x->line_sent == x->line_len && x->chunk_sent == x->chunk_len &&
+	       x->payload_read == x->payload.size;
+}
+
 static bool wants_to_send(const struct exchange *x)
 {
-	return !x->mute && (x->line_sent < x->line_len || x->chunk_sent < x->chunk_len ||
-			    x->payload_read < x->payload.size);
+	return !x->mute && !exchange_all_sent(x);
 }
 
 short exchange_events(const struct exchange *x)

@@ -96,6 +96,9 @@ void exchange_rewind(struct exchange *x);
 int exchange_fd(const struct exchange *x);
 short exchange_events(const struct exchange *x);
 
+/* Whether the whole request, with its payload, has left. */
+bool exchange_all_sent(const struct exchange *x);
+
 /*
  * Moves what can be moved now.  0; or a negative errno, and the state says what is left to do:
  *   IDLE  the dial failed (errors of dial_step)

@@ -168,6 +168,20 @@ static int unanswered(const struct exchange *x, int code, struct error *err)
 			 x->received, strerror(code));
 }
 
+static int end_object(struct exchange *x, int code, struct error *err)
+{
+	int rc = parse(x, x->reply.len, "the guest's answer", err);
+
+	/* A reset behind a whole reply is only how this peer says goodbye. */
+	if (rc == -EPROTO && code)
+		return unanswered(x, code, err);
+	/* An error may come early; whatever else does is not about what was sent. */
+	if (rc == 0 && !exchange_all_sent(x))
+		return error_set(err, EPROTO,
+				 "the guest answered before it had taken the whole request");
+	return rc;
+}
+
 static int end_header(struct exchange *x, struct error *err)
 {
 	/* Older agents end an error, which has no body, without a newline. */
@@ -185,12 +199,8 @@ int reply_end(struct exchange *x, int code, struct error *err)
 	if (x->received == 0)
 		return unanswered(x, code, err);
 	switch (x->shape) {
-	case EXCHANGE_OBJECT: {
-		/* A reset behind a whole reply is only how this peer says goodbye. */
-		int rc = parse(x, x->reply.len, "the guest's answer", err);
-
-		return rc == -EPROTO && code ? unanswered(x, code, err) : rc;
-	}
+	case EXCHANGE_OBJECT:
+		return end_object(x, code, err);
 	case EXCHANGE_HEADER:
 		return end_header(x, err);
 	default:

@@ -28,7 +28,7 @@ struct guest *make_guest(const char *scheme, const char *path, double timeout)
 {
 	struct guest_options options = { .timeout = timeout, .max_connections = 1 };
 	struct address address;
-	struct guest *guest;
+	struct guest *guest = NULL;
 	struct error err;
 	char text[PATH_MAX];
 

@@ -290,6 +290,23 @@ static void test_early_error_during_payload(void **state)
 	}
 }
 
+/* A success that came before all was sent cannot be about what was sent. */
+static void test_early_success_during_payload(void **state)
+{
+	static const struct peer_step script[] = { P_LINE, P_BYTES(10), P_SAY(ANSWER), P_RESET };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct source source = { 0 };
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(upload(guest, &source, 32 << 20, &err), -EPROTO);
+	expect_text(&err, "before it had taken the whole request");
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 /* The size was promised: zeros come for what cannot be read. */
 static void test_payload_that_cannot_be_read(void **state)
 {
@@ -494,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_that_has_passed),
 		cmocka_unit_test(test_payload),
 		cmocka_unit_test(test_early_error_during_payload),
+		cmocka_unit_test(test_early_success_during_payload),
 		cmocka_unit_test(test_payload_that_cannot_be_read),
 		cmocka_unit_test(test_payload_is_destroyed_where_nothing_is_sent),
 		cmocka_unit_test(test_refusal_is_waited_out),
