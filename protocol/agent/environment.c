@@ -121,9 +121,12 @@ int environment_make(const struct request *request, const char *const *extra, ch
 	__attribute__((cleanup(list_free))) struct list list = { 0 };
 	int rc = 0;
 
+	/* First, so that session.c finds the mark of a service without reading far. */
+	for (; rc == 0 && extra && *extra; extra++)
+		rc = set(&list, strdup(*extra));
 	for (char **item = environ; rc == 0 && *item; item++) {
 		if (strchr(*item, '='))
-			rc = set(&list, strdup(*item));
+			rc = set_default(&list, *item);
 	}
 	if (rc == 0)
 		rc = set_default(&list, DEFAULT_PATH);
@@ -131,8 +134,6 @@ int environment_make(const struct request *request, const char *const *extra, ch
 		rc = set_default(&list, home());
 	if (rc == 0)
 		rc = set_default(&list, "LANG=C.UTF-8");
-	for (; rc == 0 && extra && *extra; extra++)
-		rc = set(&list, strdup(*extra));
 	if (rc < 0)
 		return error_set(err, ENOMEM, "out of memory");
 	rc = add_requested(&list, json_object_get(request->object, "env"), err);

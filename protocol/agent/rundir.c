@@ -40,6 +40,7 @@ int rundir_find(const char *wanted, char **out, struct error *err)
 		*out = strdup(wanted);
 		return *out ? 0 : error_set(err, ENOMEM, "out of memory");
 	}
+	mkdir("/run", 0755); /* an init that made nothing made no /run either */
 	if (access("/run", W_OK | X_OK) == 0) {
 		*out = strdup("/run");
 		return *out ? 0 : error_set(err, ENOMEM, "out of memory");

@@ -104,18 +104,28 @@ static struct process *read_all(size_t *count)
 	return all;
 }
 
+static int compare(const void *left, const void *right)
+{
+	const struct process *a = left, *b = right;
+
+	return (a->pid > b->pid) - (a->pid < b->pid);
+}
+
 /* Descendants of those that are ours, until no more are found. */
 static void mark_descendants(struct process *all, size_t count)
 {
 	bool found;
 
+	qsort(all, count, sizeof(*all), compare);
 	do {
 		found = false;
 		for (size_t i = 0; i < count; i++) {
-			for (size_t j = 0; j < count && !all[i].ours; j++) {
-				if (all[j].ours && all[i].parent == all[j].pid)
-					all[i].ours = found = true;
-			}
+			struct process key = { .pid = all[i].parent };
+			const struct process *parent = bsearch(&key, all, count, sizeof(*all),
+							       compare);
+
+			if (!all[i].ours && parent && parent->ours)
+				all[i].ours = found = true;
 		}
 	} while (found);
 }
@@ -127,12 +137,13 @@ size_t session_signal(pid_t leader, const char *mark, int signal)
 	pid_t self = getpid();
 
 	if (!count)
-		return kill(-leader, signal) == 0;
+		return leader > 0 && kill(-leader, signal) == 0;
 	for (size_t i = 0; i < count; i++) {
 		struct process *process = &all[i];
 
 		process->ours = process->pid != self &&
-				(process->session == leader || process->group == leader ||
+				((leader > 0 &&
+				  (process->session == leader || process->group == leader)) ||
 				 (mark && has_mark(process->pid, mark)));
 	}
 	mark_descendants(all, count);

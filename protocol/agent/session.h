@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 /*
- * Signals (0: looks for) whoever belongs to LEADER, the leader of a session; MARK
- * (NAME=VALUE) may be NULL.  Returns how many there are.  Without /proc only the process group
+ * Signals (0: looks for) whoever belongs to LEADER, the leader of a session (0: it is gone,
+ * only MARK counts); MARK (NAME=VALUE) may be NULL.  Returns how many there are.  Without /proc only the process group
  * is reached.
  */
 size_t session_signal(pid_t leader, const char *mark, int signal);

@@ -1,0 +1,116 @@
+/* service_end.c - how a service ends: by itself, or with all that came of it. */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+#include "protocol/agent/clock.h"
+#include "protocol/agent/service_internal.h"
+#include "protocol/agent/session.h"
+
+#define KILL_MS 5000
+
+/* For what is still there after the service itself has ended. */
+#define STRAGGLER_MS 1000
+
+#define LOOK_MS 20
+#define KILL_ROUNDS 5
+
+void service_set_ended(struct service *service, double at)
+{
+	struct service_record *record = &service->record;
+
+	record->ended_at = at;
+	if (record->stop_reason) {
+		record->state = strcmp(record->stop_reason, "readiness_timeout") ? SERVICE_STOPPED :
+										   SERVICE_FAILED;
+	} else if (service->starting) {
+		record->state = SERVICE_FAILED;
+		record->stop_reason = "process_exited_before_ready";
+	} else {
+		record->state = SERVICE_EXITED;
+	}
+	/*
+	 * A record without a mark is another agent's, which may know better.  What cannot be
+	 * written costs the next agent its knowledge, not us ours.
+	 */
+	if (record->mark[0])
+		service_record_save(record, service->services->dir);
+}
+
+void service_look_after(struct service *service)
+{
+	const struct service_record *record = &service->record;
+
+	if (service->known && !service->child && record->state == SERVICE_RUNNING &&
+	    (record->pid <= 0 || !record->pid_started ||
+	     session_start_time(record->pid) != record->pid_started))
+		service_set_ended(service, clock_epoch());
+}
+
+/*
+ * The leader's number is only believed while the leader is known to be there; what it
+ * left behind is found by the mark.
+ */
+size_t service_signal(struct service *service, int signal)
+{
+	char mark[sizeof(service->record.mark)];
+	pid_t leader;
+
+	pthread_mutex_lock(&service->lock);
+	service_look_after(service);
+	leader = service->record.state == SERVICE_RUNNING ? service->record.pid : 0;
+	memcpy(mark, service->record.mark, sizeof(mark));
+	pthread_mutex_unlock(&service->lock);
+	if (leader <= 0 && !mark[0])
+		return 0;
+	return session_signal(leader, mark[0] ? mark : NULL, signal);
+}
+
+bool service_is_running(struct service *service)
+{
+	bool running;
+
+	pthread_mutex_lock(&service->lock);
+	service_look_after(service);
+	running = service->record.state == SERVICE_RUNNING;
+	pthread_mutex_unlock(&service->lock);
+	return running;
+}
+
+bool service_wait_ended(struct service *service, int64_t deadline)
+{
+	while (service_is_running(service)) {
+		if (clock_until(deadline) == 0)
+			return false;
+		poll(NULL, 0, LOOK_MS);
+	}
+	return true;
+}
+
+void service_end(struct service *service, const char *reason, int64_t grace_ms)
+{
+	int64_t deadline;
+
+	pthread_mutex_lock(&service->lock);
+	service_look_after(service);
+	if (service->record.state == SERVICE_RUNNING)
+		service->record.stop_reason = reason;
+	pthread_mutex_unlock(&service->lock);
+
+	if (!service_signal(service, SIGTERM))
+		return;
+	if (!service_wait_ended(service, clock_ms() + grace_ms)) {
+		pthread_mutex_lock(&service->lock);
+		if (service->record.state == SERVICE_RUNNING && !strcmp(reason, "sigterm"))
+			service->record.stop_reason = "sigkill";
+		pthread_mutex_unlock(&service->lock);
+		service_signal(service, SIGKILL);
+		service_wait_ended(service, clock_ms() + KILL_MS);
+	}
+	deadline = clock_ms() + STRAGGLER_MS;
+	while (service_signal(service, 0) && clock_until(deadline))
+		poll(NULL, 0, LOOK_MS);
+	/* More than once: somebody may have forked meanwhile. */
+	for (int i = 0; i < KILL_ROUNDS && service_signal(service, SIGKILL); i++)
+		poll(NULL, 0, LOOK_MS);
+}

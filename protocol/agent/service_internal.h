@@ -1,0 +1,59 @@
+/*
+ * service_internal.h - what service.c (the table, starting) and service_end.c (ending)
+ * share.
+ */
+#ifndef VSOCKFS_AGENT_SERVICE_INTERNAL_H
+#define VSOCKFS_AGENT_SERVICE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "protocol/agent/service.h"
+
+struct services {
+	struct agent *agent;
+	int dir;       /* RUN/pyro-services */
+	int interrupt; /* eventfd */
+
+	pthread_mutex_t lock;    /* before a service's own */
+	struct service *by_name; /* lock; entries stay */
+};
+
+struct service {
+	struct services *services;
+	UT_hash_handle hh; /* services->lock */
+	char name[LIMIT_ENTITY_NAME + 1];
+
+	pthread_mutex_t changing; /* held by the one start that is under way */
+
+	pthread_mutex_t lock;
+	struct service_record record; /* lock */
+	struct child *child;          /* lock; NULL when an agent before us started it */
+	bool known;                   /* lock; there is a record */
+	bool starting;                /* lock; not ready yet, and somebody waits for it */
+};
+
+/* Hold the lock.  The process has ended: the state follows from why. */
+void service_set_ended(struct service *service, double at);
+
+/* Hold the lock.  An orphan of an agent before us has no reaper that tells us. */
+void service_look_after(struct service *service);
+
+bool service_is_running(struct service *service);
+
+/* Waits until the service itself has ended. */
+bool service_wait_ended(struct service *service, int64_t deadline);
+
+/* Signals all that came of the service (0: looks for it); returns how many there are. */
+size_t service_signal(struct service *service, int signal);
+
+/*
+ * Ends it with all that came of it: TERM, after GRACE_MS KILL.  REASON is what stop_reason
+ * will say.
+ */
+void service_end(struct service *service, const char *reason, int64_t grace_ms);
+
+#endif
