@@ -227,10 +227,13 @@ void vn_req_park(struct vn_req *req, void (*cancelled)(void *arg, struct vn_req 
 	struct requests *requests = req->owner;
 
 	pthread_mutex_lock(&requests->lock);
-	req->cancelled = cancelled;
-	req->arg = arg;
-	if (cancel_fired(&req->cancel)) /* before it was parked: the callback queued nothing */
-		enqueue(requests, req);
+	if (!atomic_load(&req->settled)) { /* else somebody has already finished it */
+		req->cancelled = cancelled;
+		req->arg = arg;
+		/* Before it was parked the callback queued nothing. */
+		if (cancel_fired(&req->cancel))
+			enqueue(requests, req);
+	}
 	pthread_mutex_unlock(&requests->lock);
 }
 

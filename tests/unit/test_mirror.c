@@ -1,0 +1,801 @@
+/*
+ * test_mirror.c - a guest's workspace as nodes, with the guest changing it meanwhile.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/mirror.h"
+#include "mirror_fake.h"
+
+#define ME 4242
+
+static struct mirror_set set;
+static struct mirror_options options;
+static struct vnode *root;
+static struct call call;
+
+static void open_mirror(void)
+{
+	assert_int_equal(mirror_new(&set, (struct guest *)&fake, &options, &root), 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_begin();
+	mirror_set_init(&set);
+	options = (struct mirror_options){ .attr_timeout = 1, .uid = ME, .gid = ME };
+	call = call_within(60, NULL);
+	open_mirror();
+	return 0;
+}
+
+/* Whatever a test did: the mirror is gone when its last node is, and has closed everything. */
+static int tear_down(void **state)
+{
+	(void)state;
+	vn_unref(root);
+	assert_int_equal(fake.refs, 0);
+	assert_int_equal(fake.open_files, 0);
+	assert_null(set.first);
+	mirror_set_destroy(&set);
+	fake_end();
+	return 0;
+}
+
+static int lookup(struct vnode *dir, const char *name, struct vnode **child)
+{
+	struct vn_attr attr;
+
+	*child = NULL;
+	return dir->ops->lookup(dir, &call, name, child, &attr);
+}
+
+static struct vnode *must_find(struct vnode *dir, const char *name)
+{
+	struct vnode *child;
+
+	assert_int_equal(lookup(dir, name, &child), 0);
+	assert_non_null(child);
+	return child;
+}
+
+static int getattr(struct vnode *node, struct vn_attr *attr)
+{
+	return node->ops->getattr(node, &call, NULL, attr);
+}
+
+static int open_node(struct vnode *node, int flags, struct vn_file *file)
+{
+	*file = (struct vn_file){ .flags = flags };
+	return node->ops->open(node, &call, file);
+}
+
+static ssize_t read_node(struct vnode *node, struct vn_file *file, char *text, size_t size)
+{
+	ssize_t got = node->ops->read(node, (struct vn_req *)&call, file, 0, text, size - 1);
+
+	text[got > 0 ? got : 0] = '\0';
+	return got;
+}
+
+static void shows_the_mounting_user(void **state)
+{
+	struct vnode *node;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "text");
+	assert_int_equal(fchmodat(fake.root, "f", 06755, 0), 0);
+	node = must_find(root, "f");
+	assert_int_equal(getattr(node, &attr), 0);
+	assert_int_equal(attr.st.st_uid, ME);
+	assert_int_equal(attr.st.st_gid, ME);
+	assert_int_equal(attr.st.st_mode, S_IFREG | 0755);
+	assert_int_equal(attr.st.st_size, 4);
+	assert_true(attr.valid == 1);
+	assert_false(attr.st.st_ino >> 63);
+	vn_unref(node);
+}
+
+static void shows_the_guests_ids(void **state)
+{
+	struct vn_attr attr;
+
+	(void)state;
+	vn_unref(root);
+	options.guest_ids = true;
+	open_mirror();
+	assert_int_equal(getattr(root, &attr), 0);
+	assert_int_equal(attr.st.st_uid, 1234);
+	assert_int_equal(attr.st.st_gid, 5678);
+}
+
+static void one_node_a_name(void **state)
+{
+	struct vnode *a, *b;
+
+	(void)state;
+	fake_put("f", "");
+	a = must_find(root, "f");
+	b = must_find(root, "f");
+	assert_ptr_equal(a, b);
+	vn_unref(a);
+	vn_unref(b);
+}
+
+static void another_file_is_another_node(void **state)
+{
+	struct vnode *old, *new;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "old");
+	fake_put("g", "new");
+	old = must_find(root, "f");
+	assert_int_equal(renameat(fake.root, "g", fake.root, "f"), 0);
+	/* By the node: the kernel looks the name up again after ESTALE. */
+	assert_int_equal(getattr(old, &attr), -ESTALE);
+	new = must_find(root, "f");
+	assert_ptr_not_equal(old, new);
+	assert_int_equal(getattr(new, &attr), 0);
+	assert_int_equal(getattr(old, &attr), -ESTALE);
+	vn_unref(old);
+	vn_unref(new);
+}
+
+static void retype(struct ws_attr *attr)
+{
+	if (S_ISREG(attr->mode))
+		attr->mode = S_IFDIR | 0755;
+}
+
+static void type_that_changes(void **state)
+{
+	struct vnode *node, *again;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "");
+	node = must_find(root, "f");
+	fake.lie = retype; /* the same number, now a directory */
+	assert_int_equal(getattr(node, &attr), -ESTALE);
+	again = must_find(root, "f");
+	assert_ptr_not_equal(node, again);
+	vn_unref(node);
+	vn_unref(again);
+}
+
+static void absurd_type(struct ws_attr *attr)
+{
+	attr->mode = 0170000;
+}
+
+static void absurd_size(struct ws_attr *attr)
+{
+	attr->size = INT64_MIN;
+}
+
+static void absurd_rest(struct ws_attr *attr)
+{
+	attr->nlink = 0;
+	attr->blocks = -1;
+	attr->rdev = UINT64_MAX;
+	attr->ino = UINT64_MAX;
+	attr->mtime.tv_nsec = -5;
+	attr->ctime.tv_nsec = 1000000000;
+}
+
+static void absurd_attributes(void **state)
+{
+	struct vnode *node;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "");
+	fake.lie = absurd_type;
+	assert_int_equal(lookup(root, "f", &node), -EIO);
+	fake.lie = absurd_size;
+	assert_int_equal(lookup(root, "f", &node), -EIO);
+	assert_int_equal(getattr(root, &attr), -EIO);
+	fake.lie = absurd_rest;
+	node = must_find(root, "f");
+	assert_int_equal(getattr(node, &attr), 0);
+	assert_int_equal(attr.st.st_nlink, 1);
+	assert_int_equal(attr.st.st_blocks, 0);
+	assert_int_equal(attr.st.st_rdev, 0);
+	assert_false(attr.st.st_ino >> 63);
+	assert_int_equal(attr.st.st_mtim.tv_nsec, 0);
+	assert_int_equal(attr.st.st_ctim.tv_nsec, 0);
+	vn_unref(node);
+}
+
+static void other_device(struct ws_attr *attr)
+{
+	if (!S_ISDIR(attr->mode))
+		attr->dev++;
+}
+
+static void numbers_tell_devices_and_guests_apart(void **state)
+{
+	struct vn_attr here, there, elsewhere;
+	struct vnode *node, *other_root, *other;
+
+	(void)state;
+	fake_put("f", "");
+	assert_int_equal(getattr(root, &here), 0);
+	node = must_find(root, "f");
+	assert_int_equal(getattr(node, &here), 0);
+	assert_int_equal(mirror_new(&set, (struct guest *)&fake, &options, &other_root), 0);
+	other = must_find(other_root, "f");
+	assert_int_equal(getattr(other, &elsewhere), 0);
+	assert_int_not_equal(here.st.st_ino, elsewhere.st.st_ino);
+	vn_unref(other);
+	vn_unref(other_root);
+	vn_unref(node);
+	fake.lie = other_device;
+	node = must_find(root, "f");
+	assert_int_equal(getattr(node, &there), 0);
+	assert_int_not_equal(here.st.st_ino, there.st.st_ino);
+	vn_unref(node);
+}
+
+static void hostile_names_are_not_listed(void **state)
+{
+	static const char *const names[] = { "", ".", "..", "a/b", "/", "../x" };
+	char long_name[300];
+
+	(void)state;
+	memset(long_name, 'n', sizeof(long_name));
+	long_name[256] = '\0';
+	fake_put("good", "");
+	fake_put(WS_PRIVATE_PREFIX "stage", NULL);
+	for (size_t i = 0; i <= sizeof(names) / sizeof(*names); i++) {
+		struct vn_dir dir = { 0 };
+
+		fake.extra_name = i < sizeof(names) / sizeof(*names) ? names[i] : long_name;
+		assert_int_equal(root->ops->list(root, &call, &dir), 0);
+		assert_int_equal(dir.count, 1);
+		assert_string_equal(dir.entries[0].name, "good");
+		assert_true(dir.entries[0].whole);
+		vn_dir_free(&dir);
+	}
+}
+
+static void private_names_are_not_there(void **state)
+{
+	struct vn_attr attr;
+	struct vnode *node = NULL;
+
+	(void)state;
+	fake_put(WS_PRIVATE_PREFIX "stage", NULL);
+	fake_put("d", NULL);
+	fake.calls = 0;
+	assert_int_equal(lookup(root, WS_PRIVATE_PREFIX "stage", &node), -ENOENT);
+	assert_int_equal(root->ops->mkdir(root, &call, WS_PRIVATE_PREFIX "x", 0755, &node, &attr),
+			 -EPERM);
+	assert_int_equal(root->ops->rmdir(root, &call, WS_PRIVATE_PREFIX "stage"), -EPERM);
+	assert_int_equal(fake.calls, 0);
+	/* Only in the workspace's root. */
+	node = must_find(root, "d");
+	fake_put("d/" WS_PRIVATE_PREFIX "x", "");
+	vn_unref(must_find(node, WS_PRIVATE_PREFIX "x"));
+	vn_unref(node);
+}
+
+static void unlinked_open_file_goes_on(void **state)
+{
+	struct vn_file file;
+	struct vn_attr attr;
+	struct vnode *node;
+	char text[32];
+
+	(void)state;
+	fake_put("f", "text");
+	node = must_find(root, "f");
+	assert_int_equal(open_node(node, O_RDWR, &file), 0);
+	assert_int_equal(root->ops->unlink(root, &call, "f"), 0);
+	assert_int_equal(read_node(node, &file, text, sizeof(text)), 4);
+	assert_string_equal(text, "text");
+	assert_int_equal(getattr(node, &attr), 0);
+	assert_int_equal(attr.st.st_nlink, 0);
+	assert_int_equal(attr.st.st_size, 4);
+	assert_int_equal(node->ops->setattr(node, &call, &file, VN_SET_SIZE,
+					    &(struct stat){ .st_size = 2 }, &attr),
+			 0);
+	assert_int_equal(attr.st.st_size, 2);
+	node->ops->release(node, &call, &file);
+	assert_int_equal(getattr(node, &attr), -ENOENT);
+	assert_int_equal(open_node(node, O_RDONLY, &file), -ENOENT);
+	vn_unref(node);
+}
+
+static void renamed_over_while_open(void **state)
+{
+	struct vnode *old, *new, *found;
+	struct vn_file file;
+	struct vn_attr attr;
+	char text[32];
+
+	(void)state;
+	fake_put("f", "old");
+	fake_put("g", "newer");
+	old = must_find(root, "f");
+	new = must_find(root, "g");
+	assert_int_equal(open_node(old, O_RDONLY, &file), 0);
+	assert_int_equal(root->ops->rename(root, &call, "g", root, "f", 0), 0);
+	found = must_find(root, "f");
+	assert_ptr_equal(found, new);
+	assert_int_equal(getattr(new, &attr), 0);
+	assert_int_equal(attr.st.st_size, 5);
+	assert_int_equal(read_node(old, &file, text, sizeof(text)), 3);
+	assert_int_equal(getattr(old, &attr), 0);
+	assert_int_equal(attr.st.st_size, 3);
+	old->ops->release(old, &call, &file);
+	assert_int_equal(getattr(old, &attr), -ENOENT);
+	vn_unref(old);
+	vn_unref(new);
+	vn_unref(found);
+}
+
+static void directories_move_with_what_is_in_them(void **state)
+{
+	struct vnode *a, *b, *file;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("a", NULL);
+	fake_put("a/b", NULL);
+	fake_put("a/b/f", "deep");
+	a = must_find(root, "a");
+	b = must_find(a, "b");
+	file = must_find(b, "f");
+	assert_int_equal(root->ops->rename(root, &call, "a", root, "z", 0), 0);
+	assert_int_equal(getattr(file, &attr), 0);
+	assert_int_equal(a->ops->rename(a, &call, "b", root, "y", 0), 0);
+	assert_int_equal(getattr(file, &attr), 0);
+	assert_string_equal(fake_get("y/f"), "deep");
+	vn_unref(a);
+	vn_unref(b); /* the file keeps its directories */
+	assert_int_equal(getattr(file, &attr), 0);
+	vn_unref(file);
+}
+
+static void exchange(void **state)
+{
+	struct vnode *a, *b;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("a", "1");
+	fake_put("b", "22");
+	a = must_find(root, "a");
+	b = must_find(root, "b");
+	assert_int_equal(root->ops->rename(root, &call, "a", root, "b", RENAME_EXCHANGE), 0);
+	assert_int_equal(getattr(a, &attr), 0);
+	assert_int_equal(attr.st.st_size, 1);
+	assert_int_equal(getattr(b, &attr), 0);
+	assert_int_equal(attr.st.st_size, 2);
+	assert_string_equal(fake_get("a"), "22");
+	assert_int_equal(root->ops->rename(root, &call, "a", root, "b", RENAME_NOREPLACE), -EEXIST);
+	assert_int_equal(root->ops->rename(root, &call, "a", root, "b", 1 << 2), -EINVAL);
+	vn_unref(a);
+	vn_unref(b);
+}
+
+static void names_vanish_in_the_guest(void **state)
+{
+	struct vnode *dir, *file, *child;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("d", NULL);
+	fake_put("d/f", "x");
+	dir = must_find(root, "d");
+	file = must_find(dir, "f");
+	assert_int_equal(unlinkat(fake.root, "d/f", 0), 0);
+	assert_int_equal(unlinkat(fake.root, "d", AT_REMOVEDIR), 0);
+	assert_int_equal(getattr(file, &attr), -ENOENT);
+	assert_int_equal(getattr(dir, &attr), -ENOENT);
+	assert_int_equal(lookup(dir, "f", &child), -ENOENT);
+	vn_unref(file);
+	vn_unref(dir);
+}
+
+static struct vnode *mover;
+
+/* What another thread does while a question is on its way. */
+static void move_above(void)
+{
+	assert_int_equal(mover->ops->rename(mover, &call, "a", mover, "z", 0), 0);
+}
+
+/* A path that became old while the question was on its way is no ENOENT. */
+static void paths_that_move_are_built_again(void **state)
+{
+	struct vnode *dir, *file, *child;
+	struct vn_file open_file;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("a", NULL);
+	fake_put("a/f", "x");
+	dir = must_find(root, "a");
+	file = must_find(dir, "f");
+	mover = root;
+	fake.before = move_above;
+	assert_int_equal(getattr(file, &attr), 0);
+	assert_int_equal(root->ops->rename(root, &call, "z", root, "a", 0), 0);
+	fake.before = move_above;
+	assert_int_equal(lookup(dir, "f", &child), 0);
+	vn_unref(child);
+	assert_int_equal(root->ops->rename(root, &call, "z", root, "a", 0), 0);
+	fake.before = move_above;
+	assert_int_equal(open_node(file, O_RDONLY, &open_file), 0);
+	file->ops->release(file, &call, &open_file);
+	vn_unref(file);
+	vn_unref(dir);
+}
+
+static void link_gets_a_node_of_its_own(void **state)
+{
+	struct vnode *a, *b;
+	struct vn_attr attr, other;
+
+	(void)state;
+	fake_put("a", "x");
+	a = must_find(root, "a");
+	assert_int_equal(a->ops->link(a, &call, root, "b", &attr), 0);
+	assert_true(attr.valid == 0); /* the kernel looks "b" up at its next use */
+	assert_int_equal(attr.st.st_nlink, 2);
+	assert_int_equal(root->ops->unlink(root, &call, "a"), 0);
+	b = must_find(root, "b");
+	assert_ptr_not_equal(a, b);
+	assert_int_equal(getattr(b, &other), 0);
+	assert_int_equal(other.st.st_ino, attr.st.st_ino);
+	assert_int_equal(getattr(a, &attr), -ENOENT);
+	vn_unref(a);
+	vn_unref(b);
+}
+
+static void chown_to_oneself(void **state)
+{
+	struct stat mine = { .st_uid = ME, .st_gid = ME }, other = { .st_uid = 0, .st_gid = ME };
+	struct vn_attr attr;
+
+	(void)state;
+	assert_int_equal(
+		root->ops->setattr(root, &call, NULL, VN_SET_UID | VN_SET_GID, &mine, &attr), 0);
+	assert_int_equal(root->ops->setattr(root, &call, NULL, VN_SET_UID, &other, &attr), -EPERM);
+	assert_int_equal(root->ops->setattr(root, &call, NULL, VN_SET_GID, &other, &attr), 0);
+}
+
+static void times_and_modes(void **state)
+{
+	struct stat in = { .st_mode = 0640, .st_mtim = { 1000, 123456789 } };
+	struct vnode *node;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "");
+	node = must_find(root, "f");
+	assert_int_equal(
+		node->ops->setattr(node, &call, NULL, VN_SET_MODE | VN_SET_MTIME, &in, &attr), 0);
+	assert_int_equal(attr.st.st_mode, S_IFREG | 0640);
+	assert_int_equal(attr.st.st_mtim.tv_sec, 1000);
+	assert_int_equal(attr.st.st_mtim.tv_nsec, 123456789);
+	in.st_mtim.tv_nsec = UTIME_NOW;
+	assert_int_equal(node->ops->setattr(node, &call, NULL, VN_SET_MTIME, &in, &attr), 0);
+	assert_true(attr.st.st_mtim.tv_sec > 1000000);
+	vn_unref(node);
+}
+
+static void open_of_a_replaced_file(void **state)
+{
+	struct vnode *node, *again;
+	struct vn_file file;
+	char text[8];
+
+	(void)state;
+	fake_put("f", "old");
+	fake_put("g", "new");
+	node = must_find(root, "f");
+	assert_int_equal(renameat(fake.root, "g", fake.root, "f"), 0);
+	assert_int_equal(open_node(node, O_RDONLY, &file), -ESTALE);
+	again = must_find(root, "f");
+	assert_int_equal(open_node(again, O_RDONLY, &file), 0);
+	assert_int_equal(read_node(again, &file, text, sizeof(text)), 3);
+	assert_string_equal(text, "new");
+	again->ops->release(again, &call, &file);
+	vn_unref(node);
+	vn_unref(again);
+}
+
+static void create_and_write(void **state)
+{
+	struct vn_file file = { .flags = O_CREAT | O_EXCL | O_RDWR };
+	struct vnode *node;
+	struct vn_attr attr;
+
+	(void)state;
+	assert_int_equal(root->ops->create(root, &call, "f", 0600, &file, &node, &attr), 0);
+	assert_int_equal(attr.st.st_mode, S_IFREG | 0600);
+	assert_int_equal(node->ops->write(node, &call, &file, 0, "abc", 3), 3);
+	assert_int_equal(fake.flushes, 0);
+	assert_int_equal(node->ops->flush(node, &call, &file), 0);
+	assert_int_equal(fake.flushes, 1);
+	fake.fail = -ENOSPC;
+	assert_int_equal(node->ops->write(node, &call, &file, 3, "d", 1), -ENOSPC);
+	fake.close_error = -EIO; /* logged: nobody can be told */
+	node->ops->release(node, &call, &file);
+	assert_string_equal(fake_get("f"), "abc");
+	file = (struct vn_file){ .flags = O_CREAT | O_EXCL | O_RDWR };
+	assert_int_equal(root->ops->create(root, &call, "f", 0600, &file, &node, &attr), -EEXIST);
+	vn_unref(must_find(root, "f"));
+	vn_unref(node);
+}
+
+static void sync_write_flushes_each(void **state)
+{
+	struct vn_file file = { .flags = O_CREAT | O_WRONLY };
+	struct vnode *node;
+	struct vn_attr attr;
+
+	(void)state;
+	vn_unref(root);
+	options.sync_write = true;
+	open_mirror();
+	assert_int_equal(root->ops->create(root, &call, "f", 0600, &file, &node, &attr), 0);
+	assert_int_equal(node->ops->write(node, &call, &file, 0, "a", 1), 1);
+	assert_int_equal(node->ops->write(node, &call, &file, 1, "b", 1), 1);
+	assert_int_equal(fake.flushes, 2);
+	node->ops->release(node, &call, &file);
+	vn_unref(node);
+}
+
+static void read_only_asks_nothing(void **state)
+{
+	struct stat in = { .st_mode = 0 };
+	struct vnode *node, *child = NULL;
+	struct vn_file file;
+	struct vn_attr attr;
+
+	(void)state;
+	vn_unref(root);
+	options.read_only = true;
+	open_mirror();
+	fake_put("f", "");
+	node = must_find(root, "f");
+	fake.calls = 0;
+	assert_int_equal(open_node(node, O_RDWR, &file), -EROFS);
+	assert_int_equal(open_node(node, O_RDONLY | O_TRUNC, &file), -EROFS);
+	assert_int_equal(node->ops->setattr(node, &call, NULL, VN_SET_MODE, &in, &attr), -EROFS);
+	assert_int_equal(root->ops->mkdir(root, &call, "d", 0, &child, &attr), -EROFS);
+	assert_int_equal(root->ops->create(root, &call, "d", 0, &file, &child, &attr), -EROFS);
+	assert_int_equal(root->ops->symlink(root, &call, "x", "d", &child, &attr), -EROFS);
+	assert_int_equal(root->ops->mknod(root, &call, "d", S_IFIFO, &child, &attr), -EROFS);
+	assert_int_equal(root->ops->unlink(root, &call, "f"), -EROFS);
+	assert_int_equal(root->ops->rmdir(root, &call, "f"), -EROFS);
+	assert_int_equal(root->ops->rename(root, &call, "f", root, "g", 0), -EROFS);
+	assert_int_equal(node->ops->link(node, &call, root, "g", &attr), -EROFS);
+	assert_int_equal(fake.calls, 0);
+	vn_unref(node);
+}
+
+static void links_are_contained(void **state)
+{
+	struct vnode *dir, *node;
+	char target[256];
+
+	(void)state;
+	fake_put("d", NULL);
+	assert_int_equal(symlinkat("/workspace/f", fake.root, "d/in"), 0);
+	assert_int_equal(symlinkat("../../etc/passwd", fake.root, "d/out"), 0);
+	assert_int_equal(symlinkat("../d/../f", fake.root, "d/through"), 0);
+	dir = must_find(root, "d");
+	node = must_find(dir, "in");
+	assert_int_equal(node->ops->readlink(node, &call, target, sizeof(target)), 0);
+	assert_string_equal(target, "../f");
+	vn_unref(node);
+	node = must_find(dir, "through");
+	assert_int_equal(node->ops->readlink(node, &call, target, sizeof(target)), 0);
+	assert_string_equal(target, "../f");
+	vn_unref(node);
+	node = must_find(dir, "out");
+	assert_int_equal(node->ops->readlink(node, &call, target, sizeof(target)), -EACCES);
+	vn_unref(node);
+	vn_unref(dir);
+
+	vn_unref(root);
+	options.raw_symlinks = true;
+	open_mirror();
+	dir = must_find(root, "d");
+	node = must_find(dir, "out");
+	assert_int_equal(node->ops->readlink(node, &call, target, sizeof(target)), 0);
+	assert_string_equal(target, "../../etc/passwd");
+	vn_unref(node);
+	vn_unref(dir);
+}
+
+static void long_paths(void **state)
+{
+	char name[256];
+	struct vnode *dirs[32] = { vn_ref(root) };
+	int depth = 0, rc;
+
+	(void)state;
+	memset(name, 'd', 255);
+	name[255] = '\0';
+	do {
+		struct vn_attr attr;
+
+		rc = dirs[depth]->ops->mkdir(dirs[depth], &call, name, 0755, &dirs[depth + 1],
+					     &attr);
+		depth += !rc;
+	} while (!rc && depth < 20);
+	assert_int_equal(rc, -ENAMETOOLONG);
+	assert_true(depth >= 15); /* 16 names and their slashes: 4,095 bytes */
+	while (depth >= 0)
+		vn_unref(dirs[depth--]);
+}
+
+static void adopting(void **state)
+{
+	struct vnode *a, *found;
+	struct vn_dir dir = { 0 };
+	struct vn_file file;
+
+	(void)state;
+	fake_put("a", "x");
+	assert_int_equal(root->ops->list(root, &call, &dir), 0);
+	fake.calls = 0;
+	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &a), 0);
+	assert_int_equal(fake.calls, 0);
+	found = must_find(root, "a");
+	assert_ptr_equal(a, found);
+	vn_unref(found);
+	/* What is written to, or was changed since, is looked up instead. */
+	assert_int_equal(open_node(a, O_WRONLY, &file), 0);
+	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	a->ops->release(a, &call, &file);
+	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	assert_int_equal(root->ops->list(root, &call, &dir), 0);
+	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), 0);
+	vn_unref(found);
+	assert_int_equal(root->ops->unlink(root, &call, "a"), 0);
+	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	vn_dir_free(&dir);
+	vn_unref(a);
+}
+
+struct told {
+	int count;
+	char names[256];
+};
+
+static void tell(void *arg, const struct mirror_place *place)
+{
+	struct told *told = arg;
+
+	told->count++;
+	strcat(told->names, place->name);
+	strcat(told->names, place->is_dir ? "/ " : " ");
+}
+
+static void only_what_was_told_is_taken_back(void **state)
+{
+	struct vnode *dir, *a, *b;
+	struct told told = { 0 };
+
+	(void)state;
+	fake_put("d", NULL);
+	fake_put("d/a", "");
+	fake_put("d/b", "");
+	fake_put("other", "");
+	dir = must_find(root, "d");
+	a = must_find(dir, "a");
+	b = must_find(root, "other");
+	assert_int_equal(mirror_each_told(root, "d", tell, &told), 0);
+	assert_int_equal(told.count, 2);
+	assert_non_null(strstr(told.names, "d/ "));
+	assert_non_null(strstr(told.names, "a "));
+	told = (struct told){ 0 };
+	assert_int_equal(mirror_each_told(root, "d/b", tell, &told), 0);
+	assert_int_equal(mirror_each_told(root, "d/a/none", tell, &told), 0);
+	assert_int_equal(told.count, 0);
+	assert_int_equal(mirror_each_told(root, NULL, tell, &told), 0);
+	assert_int_equal(told.count, 3);
+	vn_unref(a);
+	vn_unref(b);
+	vn_unref(dir);
+}
+
+static void guest_that_is_gone(void **state)
+{
+	struct vnode *node, *child = NULL;
+	struct vn_attr attr;
+
+	(void)state;
+	fake_put("f", "");
+	node = must_find(root, "f");
+	fake.fail = -ENOTCONN;
+	assert_int_equal(getattr(node, &attr), -ENOTCONN);
+	fake.fail = -ETIMEDOUT;
+	assert_int_equal(lookup(root, "f", &child), -ETIMEDOUT);
+	/* It was only away: the node is what it was. */
+	assert_int_equal(getattr(node, &attr), 0);
+	vn_unref(node);
+}
+
+static void syncs_every_mirror(void **state)
+{
+	struct vnode *other;
+
+	(void)state;
+	assert_int_equal(mirror_new(&set, (struct guest *)&fake, &options, &other), 0);
+	fake.fail = -EIO; /* logged; the others get their turn */
+	mirror_set_sync(&set, 1);
+	assert_int_equal(fake.syncs, 2);
+	vn_unref(other);
+}
+
+static void statfs(void **state)
+{
+	struct statvfs out;
+
+	(void)state;
+	assert_int_equal(root->ops->statfs(root, &call, &out), 0);
+	assert_true(out.f_bsize > 0);
+	assert_int_equal(out.f_namemax, 255);
+	assert_int_equal(out.f_blocks, 10);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(shows_the_mounting_user),
+		TEST(shows_the_guests_ids),
+		TEST(one_node_a_name),
+		TEST(another_file_is_another_node),
+		TEST(type_that_changes),
+		TEST(absurd_attributes),
+		TEST(numbers_tell_devices_and_guests_apart),
+		TEST(hostile_names_are_not_listed),
+		TEST(private_names_are_not_there),
+		TEST(unlinked_open_file_goes_on),
+		TEST(renamed_over_while_open),
+		TEST(directories_move_with_what_is_in_them),
+		TEST(exchange),
+		TEST(names_vanish_in_the_guest),
+		TEST(paths_that_move_are_built_again),
+		TEST(link_gets_a_node_of_its_own),
+		TEST(chown_to_oneself),
+		TEST(times_and_modes),
+		TEST(open_of_a_replaced_file),
+		TEST(create_and_write),
+		TEST(sync_write_flushes_each),
+		TEST(read_only_asks_nothing),
+		TEST(links_are_contained),
+		TEST(long_paths),
+		TEST(adopting),
+		TEST(only_what_was_told_is_taken_back),
+		TEST(guest_that_is_gone),
+		TEST(syncs_every_mirror),
+		TEST(statfs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
