@@ -56,8 +56,10 @@ struct ws_inode {
 	unsigned handles;  /* ws->lock */
 
 	char *path;      /* ws->lock: below the root; NULL when it has no name any more */
-	char *other;     /* ws->lock: absolute; where it may be since a change that was given up */
 	uint64_t staged; /* both: the number of its link in the staging directory, 0 for none */
+	/* Where it may be instead, since a change whose answer was not heard. */
+	char *other_path;      /* ws->lock */
+	uint64_t other_staged; /* ws->lock */
 
 	struct ws_latch gate;
 
@@ -113,6 +115,7 @@ char *ws_stage_name(const struct workspace *ws, uint64_t serial);
  *   here P         whether P exists, links not followed
  *   dir P          whether P is a directory, links not followed
  *   need P         ends it with the reason unless P exists
+ *   in_dir P       ends it with the reason unless P can have names in it
  *   free P         ends it with EEXIST if P exists
  *   show P         prints P's attributes
  */
@@ -169,6 +172,14 @@ void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t sta
 void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange);
 /* The same, but perhaps: the answer was not waited for. */
 void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange);
+
+/* The name PATH is gone, perhaps, and STAGED made. */
+void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
+/*
+ * Asks where the files are of which that is not sure.  Call with names held exclusively, before
+ * the next change of names.  Sends nothing where all is sure.
+ */
+int ws_names_settle(struct workspace *ws, const struct call *call, struct error *err);
 
 /*
  * Adds p=PATH of an open file and the check that it is still that inode (or is

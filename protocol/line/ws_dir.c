@@ -81,7 +81,7 @@ int ws_link(struct workspace *ws, const struct call *call, const char *from, con
 	    struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *source = ws_absolute(ws, from);
+	autofree char *source = ws_absolute(ws, from), *parent = ws_parent(ws, to);
 	int rc = ws_check_path(from, WS_LOOKUP, err);
 
 	if (!rc)
@@ -89,7 +89,8 @@ int ws_link(struct workspace *ws, const struct call *call, const char *from, con
 	if (rc)
 		return rc;
 	ws_script_var(&script, "f", source);
-	buf_adds(&script, "need \"$f\"\nfree \"$p\"\n"
+	ws_script_var(&script, "w", parent);
+	buf_adds(&script, "need \"$f\"\nin_dir \"$w\"\nfree \"$p\"\n"
 			  "! dir \"$f\" || die 'Operation not permitted'\n"
 			  "ln -T \"$f\" \"$p\" || exit 1\n");
 	return run_and_show(ws, call, &script, out, err);

@@ -52,10 +52,7 @@ static void victim_done(struct workspace *ws, struct victim *victim, int rc, boo
 	if (!rc) {
 		ws_names_removed(ws, victim->inode, kept ? victim->serial : 0);
 	} else if (ws_unanswered(rc)) {
-		pthread_mutex_lock(&ws->lock);
-		free(victim->inode->other);
-		victim->inode->other = ws_stage_name(ws, victim->serial);
-		pthread_mutex_unlock(&ws->lock);
+		ws_name_removed_unsure(ws, victim->inode, victim->serial);
 	}
 	ws_inode_put(victim->inode);
 }
@@ -91,7 +88,9 @@ int ws_unlink(struct workspace *ws, const struct call *call, const char *path, s
 		rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
 	if (rc)
 		return rc;
-	rc = unlink_held(ws, call, path, err);
+	rc = ws_names_settle(ws, call, err);
+	if (!rc)
+		rc = unlink_held(ws, call, path, err);
 	ws_latch_drop(&ws->names);
 	return rc;
 }
@@ -107,10 +106,10 @@ static bool is_below(const char *path, const char *dir)
 static void rename_checks(const char *from, const char *to, unsigned flags, struct buf *script)
 {
 	buf_adds(script,
-		 "need \"$f\"\n"
-		 "[ -d \"$w\" ] || { need \"$w\"; die 'Not a directory'; }\n"
+		 "in_dir \"$g\"\nin_dir \"$w\"\n"
 		 "[ \"$g\" = \"$w\" ] || [ \"$(stat -c %d \"$g\")\" = \"$(stat -c %d \"$w\")\" ] ||"
-		 " die 'Invalid cross-device link'\n");
+		 " die 'Invalid cross-device link'\n"
+		 "need \"$f\"\n");
 	if (is_below(to, from))
 		buf_adds(script, "die 'Invalid argument'\n");
 	if (is_below(from, to))
@@ -206,7 +205,9 @@ int ws_rename(struct workspace *ws, const struct call *call, const char *from, c
 		rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
 	if (rc)
 		return rc;
-	rc = rename_held(ws, call, from, to, flags, err);
+	rc = ws_names_settle(ws, call, err);
+	if (!rc)
+		rc = rename_held(ws, call, from, to, flags, err);
 	ws_latch_drop(&ws->names);
 	return rc;
 }

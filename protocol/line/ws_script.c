@@ -82,6 +82,7 @@ void ws_script_begin(struct buf *script)
 			 "here() { [ -e \"$1\" ] || [ -L \"$1\" ]; }\n"
 			 "dir() { [ -d \"$1\" ] && [ ! -L \"$1\" ]; }\n"
 			 "need() { here \"$1\" || { stat \"$1\"; exit 1; }; }\n"
+			 "in_dir() { [ -d \"$1\" ] || { stat \"$1/.\"; exit 1; }; }\n"
 			 "free() { ! here \"$1\" || die 'File exists'; }\n"
 			 "show() { stat -c '" WS_STAT_FORMAT "' \"$1\" || exit 1; }\n");
 }

@@ -24,7 +24,7 @@ static void inode_free(struct ws_inode *inode)
 	ws_latch_destroy(&inode->gate);
 	pthread_mutex_destroy(&inode->lock);
 	free(inode->path);
-	free(inode->other);
+	free(inode->other_path);
 	free(inode);
 }
 
@@ -71,7 +71,8 @@ int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *a
 	if (inode) {
 		inode->refs++;
 		if (!inode->staged) { /* where it was seen last is where it is */
-			free(move_ptr(inode->other));
+			free(move_ptr(inode->other_path));
+			inode->other_staged = 0;
 			free(inode->path);
 			inode->path = move_ptr(name);
 		}
@@ -159,91 +160,4 @@ int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode
 			rc = failed;
 	}
 	return rc;
-}
-
-void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t staged)
-{
-	pthread_mutex_lock(&ws->lock);
-	pthread_mutex_lock(&inode->lock);
-	inode->staged = staged;
-	pthread_mutex_unlock(&inode->lock);
-	free(inode->path);
-	inode->path = NULL;
-	pthread_mutex_unlock(&ws->lock);
-}
-
-/* PATH with FROM at its beginning replaced by TO: owned, or NULL where FROM is not in front. */
-static char *moved(const char *path, const char *from, const char *to)
-{
-	size_t len = strlen(from);
-	char *out = NULL;
-
-	if (strncmp(path, from, len) || (path[len] && path[len] != '/'))
-		return NULL;
-	return asprintf(&out, "%s%s", to, path + len) < 0 ? NULL : out;
-}
-
-void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange)
-{
-	struct ws_inode *inode, *next;
-
-	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
-		char *path = inode->path ? moved(inode->path, from, to) : NULL;
-
-		if (!path && inode->path && exchange)
-			path = moved(inode->path, to, from);
-		if (path) {
-			free(inode->path);
-			inode->path = path;
-		}
-	}
-	pthread_mutex_unlock(&ws->lock);
-}
-
-void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange)
-{
-	struct ws_inode *inode, *next;
-
-	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
-		autofree char *path = inode->path ? moved(inode->path, from, to) : NULL;
-
-		if (!path && inode->path && exchange)
-			path = moved(inode->path, to, from);
-		if (path) {
-			free(inode->other);
-			inode->other = ws_absolute(ws, path);
-		}
-	}
-	pthread_mutex_unlock(&ws->lock);
-}
-
-int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err)
-{
-	struct workspace *ws = inode->ws;
-	autofree char *place = NULL;
-	bool known;
-
-	pthread_mutex_lock(&ws->lock);
-	known = inode->staged || inode->path || inode->other;
-	place = inode->staged ? ws_stage_name(ws, inode->staged) :
-		inode->path   ? ws_absolute(ws, inode->path) :
-		inode->other  ? strdup(inode->other) :
-				NULL;
-	if (known)
-		ws_script_var(script, "p", place);
-	buf_addf(script, "i='%llu %llu'\n", (unsigned long long)inode->key.dev,
-		 (unsigned long long)inode->key.ino);
-	if (inode->path && inode->other) {
-		ws_script_var(script, "o", inode->other);
-		buf_adds(script,
-			 "[ \"$(stat -c '%d %i' \"$p\" 2>/dev/null)\" = \"$i\" ] || p=$o\n");
-	}
-	pthread_mutex_unlock(&ws->lock);
-	if (!known)
-		return error_set(err, ESTALE, "the open file has no name any more in the guest");
-	buf_adds(script, "[ \"$(stat -c '%d %i' \"$p\" 2>/dev/null)\" = \"$i\" ] || "
-			 "die 'another file has taken its name: Stale file handle'\n");
-	return 0;
 }
