@@ -187,9 +187,11 @@ static int all_attempts(struct run *run, struct error *err)
 	int rc;
 
 	for (;;) {
-		if (cancel_fired(run->call->cancel))
+		/* For each attempt anew: the pause between two uses the token's waker itself. */
+		if (!cancel_set_wake(run->call->cancel, wake_run, run))
 			return interrupted(err);
 		rc = attempt(run, err);
+		cancel_unset_wake(run->call->cancel);
 		if (rc == 0 || !repeat(run, &rc, err))
 			return rc;
 		exchange_account(run->x);
@@ -253,12 +255,7 @@ static int converse(struct run *run, json_t **reply, struct error *err)
 	double took = -1;
 	int rc;
 
-	if (!cancel_set_wake(run->call->cancel, wake_run, run)) {
-		finish(run, -EINTR);
-		return interrupted(err);
-	}
 	rc = all_attempts(run, err);
-	cancel_unset_wake(run->call->cancel);
 	if (rc == 0 || rc == -EREMOTEIO) {
 		if (!bulky)
 			took = (double)(call_now() - x->dialled_at) / (double)NSEC_PER_SEC;

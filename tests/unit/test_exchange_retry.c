@@ -26,6 +26,7 @@ static const struct peer_step silent_end[] = { P_LINE, P_CLOSE };
 struct job {
 	pthread_t thread;
 	struct guest *guest;
+	struct cancel *cancel;
 	double seconds;
 	int rc;
 	struct error err;
@@ -35,7 +36,7 @@ static void *work(void *arg)
 {
 	struct job *job = arg;
 
-	job->rc = run(job->guest, job->seconds, &job->err);
+	job->rc = run_cancellable(job->guest, job->seconds, job->cancel, &job->err);
 	return NULL;
 }
 
@@ -112,6 +113,45 @@ static void test_bridge_is_tried_again(void **state)
 	peer_stop(peer);
 }
 
+/* The token still works on a second attempt, and between two. */
+static void test_cancel_behind_a_retry(void **state)
+{
+	static const struct peer_step accepts[] = { P_LINE, P_SAY("OK 1\n"), P_LINE, P_SAY(ANSWER),
+						    P_CLOSE };
+	static const struct peer_step slow[] = { P_LINE,  P_SAY("OK 1\n"), P_LINE,
+						 P_PAUSE, P_SAY(ANSWER),   P_CLOSE };
+	static const struct peer_step refuses[] = { P_LINE, P_CLOSE };
+	const struct peer_step *scripts[] = { accepts, refuses, slow, refuses };
+	struct peer *peer = peer_start(scripts, 4, true);
+	struct guest *guest = make_guest("firecracker:", peer_path(peer), LONG);
+	struct cancel first, second;
+	struct job job = { .guest = guest, .seconds = LONG, .cancel = &first };
+
+	(void)state;
+	cancel_init(&first);
+	cancel_init(&second);
+	assert_int_equal(run(guest, LONG, NULL), 0);
+	assert_int_equal(pthread_create(&job.thread, NULL, work, &job), 0);
+	peer_wait_paused(peer);
+	cancel_fire(&first);
+	pthread_join(job.thread, NULL);
+	assert_int_equal(job.rc, -EINTR);
+	peer_go(peer);
+	wait_abandoned(guest, 0);
+
+	job.cancel = &second;
+	assert_int_equal(pthread_create(&job.thread, NULL, work, &job), 0);
+	wait_retries(guest, 4);
+	cancel_fire(&second);
+	pthread_join(job.thread, NULL);
+	assert_int_equal(job.rc, -EINTR);
+	assert_int_equal(status_of(guest).state, GUEST_UP);
+	cancel_destroy(&first);
+	cancel_destroy(&second);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 static void test_bridge_of_a_new_guest(void **state)
 {
 	const struct peer_step *scripts[] = { silent_end };
@@ -180,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_refusal_up_to_the_deadline),
 		cmocka_unit_test(test_new_guest_is_not_waited_for),
 		cmocka_unit_test(test_bridge_is_tried_again),
+		cmocka_unit_test(test_cancel_behind_a_retry),
 		cmocka_unit_test(test_bridge_of_a_new_guest),
 		cmocka_unit_test(test_no_answer_is_repeated_only_where_allowed),
 		cmocka_unit_test(test_no_answer_then_an_answer),
