@@ -65,7 +65,7 @@ ssize_t blocking_read(struct vnode *vnode, struct vn_req *req, struct vn_file *f
 	got = waitq_read(queue, file->priv, req, nonblock, offset, bytes, len);
 	if (got == -EAGAIN && nonblock && node->file->blocking->asks) {
 		/* What this side does not know yet is one short question away. */
-		struct cguest *guest = node->object->guest;
+		struct cguest *guest = cguest_of(node->object);
 		struct call call = cguest_call(guest, vn_req_call(req)->cancel);
 
 		node->object->type->poll(node->object, &call);
