@@ -14,8 +14,8 @@
 #define READY 'R'
 #define FAILED 'E'
 
-/* All of what FD has, up to SIZE bytes. */
-static size_t read_all(int fd, char *bytes, size_t size)
+/* A verdict: READY, or FAILED with a line.  Its length, 0 where there is none. */
+static size_t read_verdict(int fd, char *bytes, size_t size)
 {
 	size_t len = 0;
 
@@ -26,7 +26,7 @@ static size_t read_all(int fd, char *bytes, size_t size)
 			len += (size_t)got;
 		else if (!got || errno != EINTR)
 			break;
-		if (len && bytes[0] == READY)
+		if (len && (bytes[0] == READY || memchr(bytes, '\n', len)))
 			break;
 	}
 	return len;
@@ -34,17 +34,20 @@ static size_t read_all(int fd, char *bytes, size_t size)
 
 static _Noreturn void wait_for_verdict(int fd)
 {
-	char verdict[1 + LIMIT_ERROR_TEXT];
-	size_t len = read_all(fd, verdict, sizeof(verdict));
+	char verdict[sizeof(char) + LIMIT_ERROR_TEXT + sizeof("\n")];
+	size_t len = read_verdict(fd, verdict, sizeof(verdict));
 
 	if (len && verdict[0] == READY)
 		_exit(0);
 	if (len && verdict[0] == FAILED)
-		fprintf(stderr, "vsockfs: %.*s\n", (int)len - 1, verdict + 1);
+		fprintf(stderr, "vsockfs: %.*s", (int)len - 1, verdict + 1);
 	else
 		fprintf(stderr, "vsockfs: the daemon ended before the mount was ready; "
 				"run it with -f to see why\n");
 	fflush(stderr);
+	/* The daemon still lets its guests finish their answers: no process is left behind. */
+	while (read_verdict(fd, verdict, sizeof(verdict)))
+		;
 	_exit(1);
 }
 
@@ -102,29 +105,33 @@ void daemon_show_errors(struct daemon *daemon, bool show)
 }
 
 /* The caller ignores SIGPIPE. */
-static int tell(struct daemon *daemon, char kind, const char *text)
+static int tell(struct daemon *daemon, const char *verdict)
 {
-	char verdict[1 + LIMIT_ERROR_TEXT];
-	int len = snprintf(verdict, sizeof(verdict), "%c%s", kind, text);
-	ssize_t sent = write(daemon->verdict, verdict,
-			     (size_t)len < sizeof(verdict) ? (size_t)len : sizeof(verdict) - 1);
-	int rc = sent < 0 ? -errno : 0;
+	return write(daemon->verdict, verdict, strlen(verdict)) < 0 ? -errno : 0;
+}
 
+int daemon_ready(struct daemon *daemon)
+{
+	const char verdict[] = { READY, '\0' };
+	int rc;
+
+	if (daemon->verdict < 0)
+		return 0;
+	rc = tell(daemon, verdict);
 	close(move_fd(daemon->verdict));
 	if (daemon->terminal >= 0)
 		close(move_fd(daemon->terminal));
 	return rc;
 }
 
-int daemon_ready(struct daemon *daemon)
-{
-	return daemon->verdict < 0 ? 0 : tell(daemon, READY, "");
-}
-
 void daemon_failed(struct daemon *daemon, const struct error *err)
 {
-	if (daemon->verdict < 0)
+	char verdict[sizeof(char) + LIMIT_ERROR_TEXT + sizeof("\n")];
+
+	if (daemon->verdict < 0) {
 		fprintf(stderr, "vsockfs: %s\n", err->text);
-	else
-		tell(daemon, FAILED, err->text);
+		return;
+	}
+	snprintf(verdict, sizeof(verdict), "%c%s\n", FAILED, err->text);
+	tell(daemon, verdict); /* and the end of this process, which closes the pipe */
 }

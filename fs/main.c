@@ -58,7 +58,9 @@ static int serve(const struct options *options, const char *mountpoint, struct d
 		rc = attach_all(ctl, session, options, &err);
 	if (!rc)
 		rc = mount_tree(ctl, session, mountpoint, daemon, &err);
-	if (!rc && !daemon_ready(daemon))
+	if (rc)
+		daemon_failed(daemon, &err); /* now: the rest may take as long as a guest does */
+	else if (!daemon_ready(daemon))
 		session_wait(session);
 	if (ctl) {
 		struct call call = call_within(options->timeout, NULL);
@@ -70,8 +72,6 @@ static int serve(const struct options *options, const char *mountpoint, struct d
 	if (ctl)
 		ctl_free(ctl);
 	session_free(session);
-	if (rc)
-		daemon_failed(daemon, &err); /* last: when the caller reads it, all is gone */
 	return rc ? 1 : 0;
 }
 

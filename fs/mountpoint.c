@@ -81,18 +81,19 @@ int mountpoint_check(const char *path, bool nonempty, char **out, struct error *
 {
 	autofree char *full = realpath(path, NULL);
 	struct stat st;
+	bool there = full && !stat(full, &st);
 
-	if (!full && errno == ENOTCONN)
+	if (!there && errno == ENOTCONN)
 		return error_set(err, ENOTCONN,
 				 "a mount whose daemon has ended is still at %s; "
 				 "remove it with: fusermount3 -u %s",
 				 path, path);
-	if (!full && errno == ENOENT)
+	if (!there && errno == ENOENT)
 		return error_set(err, ENOENT,
 				 "the mount point %s does not exist; make it with: "
 				 "mkdir %s",
 				 path, path);
-	if (!full || stat(full, &st))
+	if (!there)
 		return error_set(err, errno, "the mount point %s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ENOTDIR, "the mount point %s is not a directory", path);
