@@ -171,7 +171,7 @@ static int parse_name(const char **text, struct address *out, struct error *err)
 
 	if (rc < 0)
 		return rc;
-	strcpy(out->name, name);
+	memcpy(out->name, name, len + 1);
 	*text += len + 1;
 	return 0;
 }

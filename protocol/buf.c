@@ -84,22 +84,24 @@ void buf_adds(struct buf *buf, const char *text)
 
 void buf_addf(struct buf *buf, const char *format, ...)
 {
-	va_list args, again;
+	va_list args;
+	char *room;
 	int len;
 
 	va_start(args, format);
-	va_copy(again, args);
 	len = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	if (len < 0)
+	if (len < 0) {
 		buf->overflow = true;
-	char *room = len < 0 ? NULL : buf_reserve(buf, (size_t)len);
-
-	if (room) {
-		vsnprintf(room, (size_t)len + 1, format, again);
-		buf_commit(buf, (size_t)len);
+		return;
 	}
-	va_end(again);
+	room = buf_reserve(buf, (size_t)len);
+	if (!room)
+		return;
+	va_start(args, format);
+	vsnprintf(room, (size_t)len + 1, format, args);
+	va_end(args);
+	buf_commit(buf, (size_t)len);
 }
 
 void buf_consume(struct buf *buf, size_t len)

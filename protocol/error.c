@@ -62,7 +62,7 @@ static __attribute__((format(printf, 2, 0))) void format_into(char *target, cons
 	else if ((size_t)len >= sizeof(text))
 		trim_cut(text, sizeof(text) - 1);
 	sanitise(text);
-	strcpy(target, text);
+	memcpy(target, text, strlen(text) + 1);
 }
 
 int error_set(struct error *err, int code, const char *format, ...)
@@ -97,7 +97,7 @@ int error_copy(struct error *to, const struct error *from)
 		return 0;
 	if (to && to != from) {
 		to->code = from->code;
-		strcpy(to->text, from->text);
+		memcpy(to->text, from->text, sizeof(to->text));
 	}
 	return -from->code;
 }

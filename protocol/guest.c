@@ -38,7 +38,7 @@ static int make_absolute(struct address *address, struct error *err)
 	snprintf(path + len, sizeof(path) - len, "/%s", address->path);
 	if (strlen(path) >= sizeof(address->path))
 		return error_set(err, ENAMETOOLONG, "the path %s is too long", path);
-	strcpy(address->path, path);
+	memcpy(address->path, path, strlen(path) + 1);
 	return 0;
 }
 
@@ -69,6 +69,7 @@ static void init_locks(struct guest *guest)
 static int make_dial_address(struct guest *guest, struct error *err)
 {
 	struct call call = call_within(LOCAL_START_SECONDS, NULL);
+	const char *socket;
 	int rc;
 
 	guest->dial = guest->address;
@@ -78,9 +79,10 @@ static int make_dial_address(struct guest *guest, struct error *err)
 	if (rc < 0)
 		return rc;
 	guest->dial.kind = ADDRESS_UNIX;
-	if (strlen(local_socket(guest->local)) >= sizeof(guest->dial.path))
+	socket = local_socket(guest->local);
+	if (strlen(socket) >= sizeof(guest->dial.path))
 		return error_set(err, ENAMETOOLONG, "the sandbox's socket has too long a name");
-	strcpy(guest->dial.path, local_socket(guest->local));
+	memcpy(guest->dial.path, socket, strlen(socket) + 1);
 	return 0;
 }
 

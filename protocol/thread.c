@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "protocol/cleanup.h"
-
 #define STACK_SIZE (256u << 10) /* none of them recurses */
 
 struct start {
@@ -28,7 +26,7 @@ static void *begin(void *arg)
 
 int thread_detach(void (*run)(void *arg), void *arg)
 {
-	autofree struct start *start = malloc(sizeof(*start));
+	struct start *start = malloc(sizeof(*start));
 	pthread_attr_t attr;
 	pthread_t thread;
 	sigset_t all, before;
@@ -37,8 +35,10 @@ int thread_detach(void (*run)(void *arg), void *arg)
 	if (!start)
 		return -ENOMEM;
 	*start = (struct start){ .run = run, .arg = arg };
-	if (pthread_attr_init(&attr) != 0)
+	if (pthread_attr_init(&attr) != 0) {
+		free(start);
 		return -ENOMEM;
+	}
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
@@ -46,7 +46,7 @@ int thread_detach(void (*run)(void *arg), void *arg)
 	rc = pthread_create(&thread, &attr, begin, start);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	if (rc == 0)
-		move_ptr(start); /* begin frees it */
+	if (rc != 0)
+		free(start); /* else begin has it */
 	return -rc;
 }

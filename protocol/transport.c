@@ -74,7 +74,7 @@ static int unix_address(const char *path, struct sockaddr_un *to, int *dir, stru
 
 	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (strlen(path) < sizeof(to->sun_path)) {
-		strcpy(to->sun_path, path);
+		memcpy(to->sun_path, path, strlen(path) + 1);
 		return 0;
 	}
 

@@ -28,17 +28,18 @@ static int write_line(struct exchange *x, const json_t *object, struct error *er
 {
 	size_t len = 0;
 	autofree char *text = object ? wire_dump(object, &len) : NULL;
-	char *line = text ? realloc(text, len + 2) : NULL;
 
-	if (!line)
+	if (!text)
 		return error_set(err, ENOMEM, "out of memory for a request");
-	text = line;
-	memcpy(text + len, "\n", 2);
 	if (len + 1 > LIMIT_REQUEST_LINE)
 		return error_set(err, E2BIG,
 				 "the request is %zu bytes long, over the limit of %u for one line",
 				 len + 1, LIMIT_REQUEST_LINE);
-	x->line = move_ptr(text);
+	x->line = malloc(len + 1);
+	if (!x->line)
+		return error_set(err, ENOMEM, "out of memory for a request");
+	memcpy(x->line, text, len);
+	x->line[len] = '\n';
 	x->line_len = len + 1;
 	return 0;
 }

@@ -50,7 +50,7 @@ static void test_set_cuts_at_the_limit(void **state)
 
 	/* never in the middle of a character: two bytes each, an odd room */
 	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
-		memcpy(text + i, "\xc3\xa9", 2);
+		text[i] = '\xc3', text[i + 1] = '\xa9';
 	error_set(&err, EIO, "%s", text);
 	assert_int_equal(strlen(err.text), LIMIT_ERROR_TEXT - 2);
 }

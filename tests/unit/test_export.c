@@ -44,7 +44,7 @@ static int export(struct guest *guest, double seconds, struct sink *sink, struct
 	json_t *header = NULL;
 	int rc;
 
-	buf_init(&sink->bytes, 2 * ROOM);
+	buf_init(&sink->bytes, (size_t)2 * ROOM);
 	rc = exchange_run_export(guest, &call, &request, ROOM, take, sink, &header, err);
 	assert_int_equal(rc == 0, header != NULL);
 	json_decref(header);

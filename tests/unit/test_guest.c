@@ -29,7 +29,7 @@ static void test_made_and_dropped(void **state)
 
 	(void)state;
 	assert_true(getcwd(want, PATH_MAX) != NULL);
-	strcat(want, "/some/where");
+	snprintf(want + strlen(want), sizeof(want) - strlen(want), "/some/where");
 	assert_string_equal(guest_address(guest)->path, want); /* survives a chdir */
 	assert_string_equal(guest_address(guest)->name, "here");
 	assert_int_equal(strlen(guest_token(guest)), 16);
@@ -96,7 +96,7 @@ static int hello(const char *before, const char *line, const char *behind, struc
 	rc = guest_hello(guest, &call, err);
 	assert_non_null(strstr(peer_received(peer, 0), guest_token(guest)));
 	assert_null(strstr(peer_received(peer, 0), "\"timeout_seconds\": 0"));
-	strcpy(machine, status_of(guest).machine);
+	memcpy(machine, status_of(guest).machine, 64);
 	guest_unref(guest);
 	peer_stop(peer);
 	return rc;

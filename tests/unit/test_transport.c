@@ -262,7 +262,7 @@ static void test_unix_that_is_not_there(void **state)
 	expect_failure("firecracker:", path, -ENOENT, path);
 
 	/* bound, and nobody listens */
-	strcpy(at.sun_path, path);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	expect_failure("unix:", path, -ECONNREFUSED, "nobody listens");
 
