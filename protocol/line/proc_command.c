@@ -203,17 +203,29 @@ static int start_run(struct start *start, const struct call *call,
 	return rc;
 }
 
-/* An upload that no start script has taken over is removed by another one. */
-static void start_undo(struct start *start, const struct call *call)
+/*
+ * After a start that failed: an upload that no script has taken over, and, if nobody waited for the
+ * answer, the command itself, are removed.  That takes one more short request, whatever has become of
+ * the caller's deadline.
+ */
+static void start_undo(struct start *start, int rc)
 {
+	struct call call = guest_call(start->guest, NULL);
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	const char *token = guest_token(start->guest);
+	bool unheard = rc == -EINTR || rc == -ETIMEDOUT;
 	struct shtext_reply reply;
 
-	if (!start->upload[0])
+	if (rc == -ENOTCONN || (!start->upload[0] && !unheard))
 		return;
-	buf_addf(&script, "rm -f %s; rmdir %.*s 2>/dev/null; :\n", start->upload,
-		 (int)(strrchr(start->upload, '/') - start->upload), start->upload);
-	proc_script(start->guest, call, &script, &reply, NULL);
+	buf_adds(&script, PROC_SH_END);
+	for (int i = 0; unheard && i < 2; i++)
+		buf_addf(&script, "d=%s/vsockfs-%s; end $d/%s; rmdir $d\n", i ? "/tmp" : "/run",
+			 token, start->name);
+	if (start->upload[0])
+		buf_addf(&script, "rm -f %s; rmdir %.*s\n", start->upload,
+			 (int)(strrchr(start->upload, '/') - start->upload), start->upload);
+	proc_script(start->guest, &call, &script, &reply, NULL);
 	shtext_reply_free(&reply);
 }
 
@@ -250,8 +262,8 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 		start_limit(&start, timeout);
 		rc = start_input(&start, call, strlen(command), input_fd, input_len, err);
 		rc = rc ? rc : start_run(&start, call, settings, made, err);
-		if (rc && rc != -ENOTCONN && rc != -EINTR && rc != -ETIMEDOUT)
-			start_undo(&start, call);
+		if (rc)
+			start_undo(&start, rc);
 	}
 	start_free(&start);
 	if (rc) {
@@ -293,8 +305,8 @@ int proc_command_status(struct proc_command *command, const struct call *call,
 		rc = forgotten(err);
 	} else if (rc > 0) {
 		rc = shtext_failure(&reply, EIO, err);
-	} else if (rc == 0 && sscanf(reply.out, "%*d %d %7s %18lld %18lld", &alive, text, &sizes[0],
-				     &sizes[1]) != 4) {
+	} else if (rc == 0 && sscanf(reply.out, "%*d %9d %7s %18lld %18lld", &alive, text,
+				     &sizes[0], &sizes[1]) != 4) {
 		rc = error_set(err, EPROTO, "the guest says nothing sensible of the command");
 	} else if (rc == 0) {
 		*out = (struct proc_command_status){ .pid = command->pid,
@@ -357,9 +369,15 @@ int proc_command_kill(struct proc_command *command, const struct call *call, con
 void proc_command_free(struct proc_command *command, const struct call *call)
 {
 	struct shtext_reply reply;
+	struct call own;
 
 	if (!command)
 		return;
+	/* A caller that is out of time, or interrupted, still wants it gone. */
+	if (call_remaining_ms(call) == 0 || (call->cancel && cancel_fired(call->cancel))) {
+		own = guest_call(command->guest, NULL);
+		call = &own;
+	}
 	run_script(command, call, PROC_SH_END, "end \"$c\"; rmdir \"${c%/*}\"\n", &reply, NULL);
 	shtext_reply_free(&reply);
 	free(command);

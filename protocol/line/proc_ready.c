@@ -118,7 +118,7 @@ static int ask_inline(struct proc_prober *prober, const struct call *call, int64
 	rc = proc_script(prober->guest, call, &script, &reply, err);
 	if (rc > 0)
 		rc = shtext_failure(&reply, EIO, err);
-	else if (rc == 0 && sscanf(reply.out, "%d %d %18lld", &alive, &ready, &now) != 3)
+	else if (rc == 0 && sscanf(reply.out, "%9d %9d %18lld", &alive, &ready, &now) != 3)
 		rc = error_set(err, EPROTO, "the guest says nothing sensible of the service");
 	if (rc == 0)
 		*out = (struct proc_probe){ alive == 1, ready == 1, (double)now };

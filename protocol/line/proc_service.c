@@ -18,6 +18,7 @@
 #include "protocol/line/proc_ready.h"
 
 #define STOP_GRACE 10.0 /* seconds between TERM and KILL */
+#define KILL_GRACE 2.0  /* seconds for KILL to take its effect */
 #define AGENT_STOP 15.0 /* for the agent's own stop, should it wait after all */
 #define LOOK_TRIES 3    /* requests after which an agent must have noticed an end */
 
@@ -116,12 +117,12 @@ static int look(struct guest *guest, const struct call *call, const char *name, 
 	proc_service_find_log(&script, name);
 	buf_addf(&script,
 		 "a=0 f=0\n"
-		 "alive %lld && a=1\n"
+		 "[ %lld -gt 1 ] && alive %lld && a=1\n"
 		 "[ \"$log\" ] && f=1\n"
 		 "echo $a $f $(size \"$log.stdout\") $(size \"$log.stderr\") $(date +%%s)\n",
-		 (long long)pid);
+		 (long long)pid, (long long)pid);
 	rc = proc_ask(guest, &brief, &script, &reply, err);
-	if (rc == 0 && sscanf(reply.out, "%d %d %18lld %18lld %18lld", &alive, &found,
+	if (rc == 0 && sscanf(reply.out, "%9d %9d %18lld %18lld %18lld", &alive, &found,
 			      &out->sizes[0], &out->sizes[1], &out->now) != 5)
 		rc = error_set(err, EPROTO, "the guest says nothing sensible of the service");
 	if (rc == 0) {
@@ -211,7 +212,7 @@ static int strike(struct guest *guest, const struct call *call, int64_t pid, con
 		buf_addf(&script, "strike %s %lld\n", signal, (long long)pid);
 	buf_addf(&script, "echo $(members %lld) $(date +%%s)\n", (long long)pid);
 	rc = proc_ask(guest, &brief, &script, &reply, err);
-	if (rc == 0 && sscanf(reply.out, "%d %18lld", members, &clock) != 2)
+	if (rc == 0 && sscanf(reply.out, "%9d %18lld", members, &clock) != 2)
 		rc = error_set(err, EPROTO, "the guest says nothing sensible of the service");
 	if (rc == 0)
 		*now = (double)clock;
@@ -242,6 +243,28 @@ static int await_empty(struct guest *guest, const struct call *call, int64_t pid
 	}
 }
 
+/* TERM, up to GRACE seconds, KILL.  *SIGNAL is what it took, *NOW the guest's clock at the end. */
+static int hunt(struct guest *guest, const struct call *call, int64_t pid, double grace,
+		const char **signal, double *now, struct error *err)
+{
+	int members = 0, rc;
+
+	*signal = "sigterm";
+	if (pid <= 1) /* an agent that names no process, or everybody's */
+		return 0;
+	rc = strike(guest, call, pid, "TERM", &members, now, err);
+	if (!rc && members)
+		rc = await_empty(guest, call, pid, grace, now, err);
+	if (rc == 0 && members) {
+		*signal = "sigkill";
+		rc = strike(guest, call, pid, "KILL", &members, now, err);
+		if (!rc && members)
+			rc = await_empty(guest, call, pid, KILL_GRACE, now, err);
+	}
+	/* One more request, for an agent that looks after its children at the next one. */
+	return rc < 0 ? rc : strike(guest, call, pid, "", &members, now, err);
+}
+
 int proc_service_end(struct guest *guest, const struct call *call, const char *name, int64_t pid,
 		     double grace, const char *state, const char *reason, struct error *err)
 {
@@ -249,34 +272,23 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 					 grace + 2 * guest_options(guest)->timeout + AGENT_STOP);
 	struct line_service after = { 0 };
 	struct proc_note note = { 0 };
-	const char *signal = "sigterm";
-	int members, rc;
+	const char *signal;
+	double ended_at = 0;
+	int rc;
 
 	if (longer.deadline < call->deadline)
 		longer.deadline = call->deadline;
-	rc = strike(guest, &longer, pid, "TERM", &members, &note.ended_at, err);
-	if (!rc && members)
-		rc = await_empty(guest, &longer, pid, grace, &note.ended_at, err);
-	if (rc == 0 && members) {
-		signal = "sigkill";
-		rc = strike(guest, &longer, pid, "KILL", &members, &note.ended_at, err);
-		rc = rc || !members ? rc : await_empty(guest, &longer, pid, 2, &note.ended_at, err);
-	}
-	if (rc < 0)
-		return rc;
-	/* One more request, for an agent that looks after its children at the next one. */
-	rc = strike(guest, &longer, pid, "", &members, &note.ended_at, err);
-	rc = rc ? rc : line_stop_service(guest, &longer, name, &after, err);
-	if (proc_error(rc, err) == -EBUSY) /* "is not running": as it should be */
-		rc = 0;
-	line_service_free(&after);
+	rc = hunt(guest, &longer, pid, grace, &signal, &ended_at, err);
 	if (rc)
 		return rc;
-	proc_note_get(guest_proc(guest), name, &note);
+	rc = proc_error(line_stop_service(guest, &longer, name, &after, err), err);
+	line_service_free(&after);
+	if (rc && rc != -EBUSY) /* "is not running": as it should be */
+		return rc;
+	if (!proc_note_get(guest_proc(guest), name, &note) || note.pid != pid)
+		note = (struct proc_note){ .pid = pid };
+	note.ended_at = ended_at;
 	snprintf(note.name, sizeof(note.name), "%s", name);
-	if (note.pid != pid)
-		note.ready_at = 0;
-	note.pid = pid;
 	snprintf(note.state, sizeof(note.state), "%s", state ? state : "stopped");
 	snprintf(note.stop_reason, sizeof(note.stop_reason), "%s", reason ? reason : signal);
 	return proc_note_put(guest_proc(guest), &note, err);

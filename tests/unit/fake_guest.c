@@ -27,6 +27,7 @@ struct guest {
 	unsigned execs;
 	double longest;
 	const char *refusal;
+	bool lose;
 };
 
 struct guest *fake_guest_new(void)
@@ -87,6 +88,11 @@ double fake_longest(const struct guest *guest)
 void fake_refuse(struct guest *guest, const char *text)
 {
 	guest->refusal = text;
+}
+
+void fake_lose_answer(struct guest *guest)
+{
+	guest->lose = true;
 }
 
 const char *fake_root(void)
@@ -232,6 +238,9 @@ int line_exec(struct guest *guest, const struct call *call, const struct line_ex
 	close(outs[0]);
 	close(errs[0]);
 	waitpid(pid, &status, 0);
+	if (guest->lose)
+		rc = error_set(err, EINTR, "interrupted");
+	guest->lose = false;
 	rc = rc ? rc : answer(out, texts, status, err);
 	buf_free(&texts[0]);
 	buf_free(&texts[1]);

@@ -28,6 +28,9 @@ double fake_longest(const struct guest *guest);
 /* What the next exec is answered with instead: {"error": TEXT} (static text), once. */
 void fake_refuse(struct guest *guest, const char *text);
 
+/* The next exec is done, but its caller is interrupted before it hears of it. */
+void fake_lose_answer(struct guest *guest);
+
 /* How many processes have VSOCKFS_K=TOKEN in their environment. */
 unsigned fake_processes(const struct guest *guest);
 

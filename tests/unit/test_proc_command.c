@@ -370,6 +370,44 @@ static void test_supervisor_killed(void **state)
 	assert_false(fake_leftovers(guest));
 }
 
+/* Nobody hears that it runs: it is not left running. */
+static void test_start_unheard(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *out = NULL;
+	struct call call = fake_call();
+
+	fake_lose_answer(guest);
+	assert_int_equal(
+		proc_command_start(guest, &call, "sleep 100", &in_root, -1, 0, 0, &out, NULL),
+		-EINTR);
+	assert_null(out);
+	assert_false(fake_leftovers(guest));
+}
+
+static void test_long_command(void **state)
+{
+	struct proc_command *command;
+	char text[60000];
+
+	memset(text, ' ', sizeof(text));
+	memcpy(text + sizeof(text) - 8, "echo ok", 8);
+	command = start(*state, text);
+	assert_int_equal(wait_for_end(command), 0);
+	assert_output(command, 1, "ok\n");
+	end(command);
+}
+
+static void test_free_when_out_of_time(void **state)
+{
+	struct guest *guest = *state;
+	struct proc_command *command = start(guest, "sleep 100");
+	struct call over = call_within(0, NULL);
+
+	proc_command_free(command, &over);
+	assert_false(fake_leftovers(guest));
+}
+
 static void test_forgotten(void **state)
 {
 	struct guest *guest = *state;
@@ -421,6 +459,9 @@ int main(void)
 		TEST(input_inline),
 		TEST(input_uploaded),
 		TEST(supervisor_killed),
+		TEST(start_unheard),
+		TEST(long_command),
+		TEST(free_when_out_of_time),
 		TEST(forgotten),
 		cmocka_unit_test(test_sweep),
 	};
