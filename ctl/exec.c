@@ -26,14 +26,19 @@ static struct exec *self(struct object *object)
 	return (struct exec *)object;
 }
 
-static bool has_ended(struct exec *exec)
+static enum exec_state state_of(struct exec *exec)
 {
-	bool ended;
+	enum exec_state state;
 
 	pthread_mutex_lock(&exec->job.object.lock);
-	ended = exec->state == EXEC_EXITED;
+	state = exec->state;
 	pthread_mutex_unlock(&exec->job.object.lock);
-	return ended;
+	return state;
+}
+
+static bool has_ended(struct exec *exec)
+{
+	return state_of(exec) == EXEC_EXITED;
 }
 
 static ssize_t take_code(void *owner, struct waitq_reader *reader, int64_t offset, void *bytes,
@@ -129,13 +134,9 @@ int exec_refresh(struct exec *exec, const struct call *call, struct error *err)
 {
 	struct proc_command_status fresh = { 0 };
 	struct exec_run *run = NULL;
-	bool running;
 	int rc = 0;
 
-	pthread_mutex_lock(&exec->job.object.lock);
-	running = exec->state == EXEC_RUNNING;
-	pthread_mutex_unlock(&exec->job.object.lock);
-	if (running)
+	if (state_of(exec) == EXEC_RUNNING)
 		run = exec_get_run(exec);
 	if (run)
 		rc = proc_command_status(run->command, call, &fresh, err);
@@ -149,17 +150,14 @@ static enum poller_news poll_exec(struct object *object, const struct call *call
 {
 	struct exec *exec = self(object);
 	int rc = exec_refresh(exec, call, NULL);
-	bool running;
 
 	if (rc == -ENOTCONN) {
 		waitq_fail(&exec->wait, ENOTCONN);
 		cguest_notice(object->guest);
 		return POLLER_DONE;
 	}
-	pthread_mutex_lock(&object->lock);
-	running = exec->state == EXEC_RUNNING;
-	pthread_mutex_unlock(&object->lock);
-	return running && waitq_wanted(&exec->wait) ? POLLER_QUIET : POLLER_DONE;
+	return state_of(exec) == EXEC_RUNNING && waitq_wanted(&exec->wait) ? POLLER_QUIET :
+									     POLLER_DONE;
 }
 
 /* Verbs */
@@ -214,7 +212,7 @@ static int verb_start(struct object *object, const struct call *call, const stru
 
 	if (rc < 0)
 		return rc;
-	if (exec->state == EXEC_RUNNING)
+	if (state_of(exec) == EXEC_RUNNING)
 		return error_set(err, EBUSY, "a command is running here; wait for it or kill it");
 	if (!run || !command)
 		return error_set(err, ENOMEM, "out of memory");
@@ -274,7 +272,7 @@ static int verb_kill(struct object *object, const struct call *call, const struc
 	rc = exec_refresh(exec, &within, err);
 	if (rc < 0)
 		return rc;
-	if (exec->state != EXEC_RUNNING)
+	if (state_of(exec) != EXEC_RUNNING)
 		return error_set(err, EBUSY, "no command is running here");
 	run = exec_get_run(exec);
 	rc = proc_command_kill(run->command, &within, signal, err);
@@ -311,7 +309,7 @@ int exec_end(struct object *object, const struct call *call, struct error *err)
 	int rc = exec_refresh(exec, &within, err);
 	struct exec_run *run;
 
-	if (rc < 0 || exec->state != EXEC_RUNNING)
+	if (rc < 0 || state_of(exec) != EXEC_RUNNING)
 		return rc;
 	run = exec_get_run(exec);
 	rc = proc_command_kill(run->command, &within, "KILL", err);

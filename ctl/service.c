@@ -78,6 +78,19 @@ int service_new(struct object *dir, const char *name, struct service **out, stru
 	return 0;
 }
 
+enum knowledge { NOT_IN_GUEST, RUNS, HAS_ENDED };
+
+static enum knowledge what_is_known(struct service *service)
+{
+	enum knowledge answer = NOT_IN_GUEST;
+
+	pthread_mutex_lock(&service->job.object.lock);
+	if (service->known)
+		answer = running(&service->last) ? RUNS : HAS_ENDED;
+	pthread_mutex_unlock(&service->job.object.lock);
+	return answer;
+}
+
 /* No lock held.  Who waits tries again, and if it is still for something, the guest is asked. */
 static void tell(struct service *service)
 {
@@ -292,7 +305,7 @@ static int verb_start(struct object *object, const struct call *call, const stru
 
 	if (rc < 0)
 		return rc;
-	if (service->known && running(&service->last))
+	if (what_is_known(service) == RUNS)
 		return error_set(err, EBUSY, "'%s' is running; stop it first", object->name);
 	begin_start(service);
 	within = cguest_call_long(object->guest, call->cancel,
@@ -318,7 +331,7 @@ static int verb_stop(struct object *object, const struct call *call, const struc
 	int rc;
 
 	(void)cmd;
-	if (!service->known)
+	if (what_is_known(service) == NOT_IN_GUEST)
 		return error_set(err, ENOENT, "'%s' was not started yet", object->name);
 	rc = proc_service_stop(cguest_guest(object), &within, object->name, &fresh, err);
 	if (rc == 0)
@@ -333,7 +346,7 @@ int service_end(struct object *object, const struct call *call, struct error *er
 	struct call within = cguest_call(object->guest, call->cancel);
 	int rc = service_refresh(service, &within, err);
 
-	if (rc < 0 || !service->known || !running(&service->last))
+	if (rc < 0 || what_is_known(service) != RUNS)
 		return rc;
 	return verb_stop(object, call, NULL, err);
 }

@@ -37,7 +37,7 @@ static bool was_removed(struct services *dir, const char *name, double started_a
 	return found;
 }
 
-static void remember_removed(struct services *dir, const struct service *service)
+static void remember_removed(struct services *dir, struct service *service)
 {
 	struct removed *entry = calloc(1, sizeof(*entry));
 	struct removed **link;
@@ -47,7 +47,14 @@ static void remember_removed(struct services *dir, const struct service *service
 	if (!entry)
 		return;
 	strcpy(entry->name, service->job.object.name);
+	pthread_mutex_lock(&service->job.object.lock);
 	entry->started_at = service->last.started_at;
+	pthread_mutex_unlock(&service->job.object.lock);
+	/* It never ran: what was removed under this name before is still what the guest knows. */
+	if (entry->started_at == 0) {
+		free(entry);
+		return;
+	}
 	pthread_mutex_lock(&dir->object.lock);
 	entry->next = dir->removed;
 	dir->removed = entry;
@@ -105,7 +112,7 @@ static int stop(struct object *member, const struct call *call, struct error *er
 	struct service *service = (struct service *)member;
 	int rc = service_end(member, call, err);
 
-	if (rc == 0 && service->known)
+	if (rc == 0)
 		remember_removed((struct services *)member->parent, service);
 	return rc;
 }

@@ -140,6 +140,16 @@ static void tell(struct shell *shell)
 		poller_watch(cguest_poller(&shell->job.object), &shell->job.object);
 }
 
+enum shell_state shell_state(struct shell *shell)
+{
+	enum shell_state state;
+
+	pthread_mutex_lock(&shell->job.object.lock);
+	state = shell->state;
+	pthread_mutex_unlock(&shell->job.object.lock);
+	return state;
+}
+
 static bool in_guest(struct shell *shell)
 {
 	bool there;
@@ -239,9 +249,7 @@ int64_t shell_fetch(struct shell *shell, const struct call *call, struct error *
 
 	if (rc < 0)
 		return error_set(err, -rc, "the shell's output is being fetched");
-	pthread_mutex_lock(&shell->job.object.lock);
-	running = shell->state == SHELL_RUNNING;
-	pthread_mutex_unlock(&shell->job.object.lock);
+	running = shell_state(shell) == SHELL_RUNNING;
 	if (running)
 		bytes = malloc(FETCH_BYTES);
 	if (running && !bytes)
@@ -266,7 +274,6 @@ enum poller_news shell_poll(struct object *object, const struct call *call)
 {
 	struct shell *shell = self(object);
 	int64_t got = shell_fetch(shell, call, NULL);
-	bool running;
 
 	if (got == -ENOTCONN) {
 		waitq_fail(&shell->cons, ENOTCONN);
@@ -274,10 +281,8 @@ enum poller_news shell_poll(struct object *object, const struct call *call)
 		cguest_notice(object->guest);
 		return POLLER_DONE;
 	}
-	pthread_mutex_lock(&object->lock);
-	running = shell->state == SHELL_RUNNING;
-	pthread_mutex_unlock(&object->lock);
-	if (!running || (!waitq_wanted(&shell->cons) && !waitq_wanted(&shell->wait)))
+	if (shell_state(shell) != SHELL_RUNNING ||
+	    (!waitq_wanted(&shell->cons) && !waitq_wanted(&shell->wait)))
 		return POLLER_DONE;
 	return got > 0 ? POLLER_ACTIVE : POLLER_QUIET;
 }
@@ -346,7 +351,7 @@ int shell_ensure_open(struct shell *shell, const struct call *call, struct error
 		return error_set(err, -rc, "interrupted while another verb was running");
 	rc = tree_check(object);
 	/* A shell that has ended stays so: what it left is still to be read. */
-	if (rc == 0 && shell->state == SHELL_NEW)
+	if (rc == 0 && shell_state(shell) == SHELL_NEW)
 		rc = shell_open(shell, call, err);
 	vlock_release(&object->verbs);
 	return rc;

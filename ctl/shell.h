@@ -39,6 +39,8 @@ extern const struct object_type shell_type;
 
 int shell_new(struct object *dir, const char *name, struct shell **out, struct error *err);
 
+enum shell_state shell_state(struct shell *shell);
+
 /* Opens a shell in the guest unless one runs.  Under object.verbs. */
 int shell_open(struct shell *shell, const struct call *call, struct error *err);
 /* The same, from outside: takes the verb lock. */

@@ -17,16 +17,6 @@ static struct shell *self(struct object *object)
 	return (struct shell *)object;
 }
 
-static enum shell_state state_of(struct object *object)
-{
-	enum shell_state state;
-
-	pthread_mutex_lock(&object->lock);
-	state = self(object)->state;
-	pthread_mutex_unlock(&object->lock);
-	return state;
-}
-
 /* The state as the guest has it now: a shell may have ended by itself. */
 static int fresh_state(struct object *object, const struct call *call, enum shell_state *out,
 		       struct error *err)
@@ -34,7 +24,7 @@ static int fresh_state(struct object *object, const struct call *call, enum shel
 	struct call within = cguest_call(object->guest, call->cancel);
 	int64_t rc = shell_fetch(self(object), &within, err);
 
-	*out = state_of(object);
+	*out = shell_state(self(object));
 	return rc < 0 ? (int)rc : 0;
 }
 
@@ -49,7 +39,7 @@ static int verb_size(struct object *object, const struct call *call, const struc
 		rc = cmd_number(cmd->argv[1], 1, CELLS_MAX, true, "ROWS", &rows, err);
 	if (rc < 0)
 		return rc;
-	if (state_of(object) == SHELL_RUNNING)
+	if (shell_state(self(object)) == SHELL_RUNNING)
 		return error_set(err, EBUSY,
 				 "the size is set when a shell is opened; close it first");
 	pthread_mutex_lock(&object->lock);
@@ -96,7 +86,7 @@ static int verb_close(struct object *object, const struct call *call, const stru
 		      struct error *err)
 {
 	(void)cmd;
-	if (state_of(object) == SHELL_NEW)
+	if (shell_state(self(object)) == SHELL_NEW)
 		return error_set(err, EBUSY, "shell %s is not open", object->name);
 	return shell_close(self(object), call, err);
 }

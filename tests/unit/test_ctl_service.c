@@ -340,6 +340,8 @@ static void test_rmdir_stops_and_forgets(void **state)
 	assert_int_equal(fake_mkdir(top, "dev/services/app"), 0);
 	key_is(top, APP "status", "state", "new");
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), 0);
+	assert_null(fake_walk(top, "dev/services/app", &rc));
+	assert_int_equal(rc, -ENOENT);
 	/* Unless somebody else starts it anew. */
 	world_service_foreign("app");
 	key_is(top, APP "status", "state", "running");
