@@ -1,0 +1,52 @@
+/*
+ * link.h - the session that a guest has, or the news that it has none.
+ *
+ * A guest's first request is a hello (docs/protocol.md), which is answered by either dialect: the
+ * session dialect goes on on that connection; a line-dialect agent has run the probe command.  In
+ * that case, unless `agent=never`, vsockfs brings its own agent (deliver.h) and asks again there.
+ *
+ * When the session breaks, the next caller makes a new one, where the last one was.
+ */
+#ifndef VSOCKFS_SESSION_LINK_H
+#define VSOCKFS_SESSION_LINK_H
+
+#include "protocol/call.h"
+#include "protocol/error.h"
+#include "protocol/session/mux.h"
+
+struct guest;
+struct link;
+
+enum dialect { DIALECT_LINE, DIALECT_SESSION };
+
+int link_new(struct guest *guest, struct link **out);
+void link_free(struct link *link);
+
+/* What the guest speaks, asked at the first use; later answers come from memory. */
+int link_dialect(struct link *link, const struct call *call, enum dialect *out, struct error *err);
+
+/*
+ * A living session, referenced; makes one where there is none, once for all who wait.
+ * -EOPNOTSUPP where the guest has only the line dialect.  -ENOTCONN as guest.h says.
+ */
+int link_mux(struct link *link, const struct call *call, struct mux **out, struct error *err);
+
+/*
+ * A call with the repeating that is right for OP: what broke before the agent can have seen it, and
+ * what changes nothing when repeated, goes over a new session, once; else -EIO and a sentence that
+ * says the outcome is not known.  GENERATION (may be NULL) gets a number that is
+ * another one for each session: handles are good in their own only.
+ */
+int link_call(struct link *link, const struct call *call, enum session_op op,
+	      const struct buf *args, struct buf *reply, uint64_t *generation, struct error *err);
+
+struct link_info {
+	enum dialect dialect;
+	char agent[64]; /* name and version, "" for unknown */
+	char build[65];
+	bool delivered;     /* it is the one we brought */
+	char why_line[256]; /* why it is the line dialect, "" where it is not */
+};
+void link_get_info(struct link *link, struct link_info *out);
+
+#endif
