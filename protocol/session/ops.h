@@ -84,7 +84,15 @@ enum {
 /* ino, dev, rdev, size, blocks: u64; mode, nlink, uid, gid: u32; atime, mtime, ctime: i64 seconds, u32 nanoseconds; u32 0. */
 #define OPS_ATTR_SIZE 96
 void ops_pack_attr(struct buf *buf, const struct ws_attr *attr);
+/* Sizes that are no off_t and nanoseconds that are none (UTIME_NOW is) fail; all zero then. */
 void ops_unpack_attr(struct unpack *in, struct ws_attr *out);
+void ops_pack_statfs(struct buf *buf, const struct ws_statfs *statfs);
+void ops_unpack_statfs(struct unpack *in, struct ws_statfs *out);
+
+/* "" or components as workspace.h has them, shorter than LIMIT_PATH: what both ends check what they are sent with. */
+bool ops_path_is_valid(const char *path, size_t len);
+/* For people; NULL for a number that is none of ours. */
+const char *ops_name(unsigned op);
 
 /*
  * One entry of OP_LIST: u32 length of what follows, ATTR, path relative to the listed directory,
@@ -98,10 +106,13 @@ struct ops_entry {
 	size_t target_len;
 };
 void ops_pack_entry(struct buf *buf, const struct ops_entry *entry);
-/* Takes one off the front. */
+/* Takes one off the front; false at the end, and with the latch where it is no entry. */
 bool ops_unpack_entry(struct unpack *in, struct ops_entry *out);
 
-/* One event of OP_WATCH: u64 sequence, u8 kind, path ("" with EVENT_RESCAN), path it was renamed to. */
+/*
+ * One event of OP_WATCH: u64 sequence, u8 kind, path ("" with EVENT_RESCAN).  A frame of DATA holds
+ * whole events.  A kind that is not known here is unpacked as EVENT_RESCAN.
+ */
 enum ops_event_kind {
 	EVENT_CHANGED = 1, /* contents or attributes */
 	EVENT_ENTRIES,     /* names in this directory */

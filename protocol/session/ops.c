@@ -1,0 +1,242 @@
+/*
+ * ops.c - the bodies that are more than a few fields: attributes, entries, events, statfs.
+ *
+ * What is unpacked here comes from the other end and is judged here, once for everybody: a path that
+ * unpacks has only components that a directory may hold, numbers are in the range of their C types.
+ */
+#include "protocol/session/ops.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NSEC_PER_SEC 1000000000
+
+static const char *const names[] = {
+	[OP_STAT] = "stat",
+	[OP_LIST] = "list",
+	[OP_READLINK] = "readlink",
+	[OP_OPEN] = "open",
+	[OP_CLOSE] = "close",
+	[OP_READ] = "read",
+	[OP_WRITE] = "write",
+	[OP_FSYNC] = "fsync",
+	[OP_FSTAT] = "fstat",
+	[OP_SETATTR] = "setattr",
+	[OP_MKDIR] = "mkdir",
+	[OP_RMDIR] = "rmdir",
+	[OP_UNLINK] = "unlink",
+	[OP_RENAME] = "rename",
+	[OP_SYMLINK] = "symlink",
+	[OP_LINK] = "link",
+	[OP_MKNOD] = "mknod",
+	[OP_STATFS] = "statfs",
+	[OP_SYNC] = "sync",
+	[OP_BATCH] = "batch",
+	[OP_EXPORT] = "export",
+	[OP_IMPORT] = "import",
+	[OP_WATCH] = "watch",
+	[OP_BARRIER] = "barrier",
+	[OP_SERVICE_START] = "service start",
+	[OP_SERVICE_STATUS] = "service status",
+	[OP_SERVICE_STOP] = "service stop",
+	[OP_SERVICE_LIST] = "service list",
+	[OP_SHELL_OPEN] = "shell open",
+	[OP_SHELL_STATUS] = "shell status",
+	[OP_SHELL_WRITE] = "shell write",
+	[OP_SHELL_RESIZE] = "shell resize",
+	[OP_SHELL_SIGNAL] = "shell signal",
+	[OP_SHELL_CLOSE] = "shell close",
+	[OP_COMMAND_START] = "command start",
+	[OP_COMMAND_INPUT] = "command input",
+	[OP_COMMAND_STATUS] = "command status",
+	[OP_COMMAND_SIGNAL] = "command signal",
+	[OP_COMMAND_FORGET] = "command forget",
+	[OP_STREAM] = "stream",
+	[OP_WAIT] = "wait",
+	[OP_INFO] = "info",
+};
+
+const char *ops_name(unsigned op)
+{
+	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : NULL;
+}
+
+static void pack_time(struct buf *buf, const struct timespec *time)
+{
+	pack_u64(buf, (uint64_t)time->tv_sec);
+	pack_u32(buf, (uint32_t)time->tv_nsec);
+}
+
+static void unpack_time(struct unpack *in, struct timespec *out)
+{
+	uint64_t seconds = unpack_u64(in);
+	uint32_t nanoseconds = unpack_u32(in);
+
+	if (nanoseconds >= NSEC_PER_SEC && nanoseconds != UTIME_NOW)
+		in->failed = true;
+	out->tv_sec = in->failed ? 0 : (time_t)(int64_t)seconds;
+	out->tv_nsec = in->failed ? 0 : (long)nanoseconds;
+}
+
+static int64_t unpack_count(struct unpack *in)
+{
+	uint64_t value = unpack_u64(in);
+
+	if (value > INT64_MAX)
+		in->failed = true;
+	return in->failed ? 0 : (int64_t)value;
+}
+
+void ops_pack_attr(struct buf *buf, const struct ws_attr *attr)
+{
+	pack_u64(buf, attr->ino);
+	pack_u64(buf, attr->dev);
+	pack_u64(buf, attr->rdev);
+	pack_u64(buf, (uint64_t)attr->size);
+	pack_u64(buf, (uint64_t)attr->blocks);
+	pack_u32(buf, attr->mode);
+	pack_u32(buf, attr->nlink);
+	pack_u32(buf, attr->uid);
+	pack_u32(buf, attr->gid);
+	pack_time(buf, &attr->atime);
+	pack_time(buf, &attr->mtime);
+	pack_time(buf, &attr->ctime);
+	pack_u32(buf, 0);
+}
+
+void ops_unpack_attr(struct unpack *in, struct ws_attr *out)
+{
+	struct ws_attr attr = {
+		.ino = unpack_u64(in),
+		.dev = unpack_u64(in),
+		.rdev = unpack_u64(in),
+	};
+
+	attr.size = unpack_count(in);
+	attr.blocks = unpack_count(in);
+	attr.mode = unpack_u32(in);
+	attr.nlink = unpack_u32(in);
+	attr.uid = unpack_u32(in);
+	attr.gid = unpack_u32(in);
+	unpack_time(in, &attr.atime);
+	unpack_time(in, &attr.mtime);
+	unpack_time(in, &attr.ctime);
+	unpack_u32(in); /* for a later version to use */
+	*out = in->failed ? (struct ws_attr){ 0 } : attr;
+}
+
+void ops_pack_statfs(struct buf *buf, const struct ws_statfs *statfs)
+{
+	pack_u64(buf, statfs->block_size);
+	pack_u64(buf, statfs->blocks);
+	pack_u64(buf, statfs->blocks_free);
+	pack_u64(buf, statfs->blocks_available);
+	pack_u64(buf, statfs->files);
+	pack_u64(buf, statfs->files_free);
+	pack_u64(buf, statfs->name_max);
+}
+
+void ops_unpack_statfs(struct unpack *in, struct ws_statfs *out)
+{
+	out->block_size = unpack_u64(in);
+	out->blocks = unpack_u64(in);
+	out->blocks_free = unpack_u64(in);
+	out->blocks_available = unpack_u64(in);
+	out->files = unpack_u64(in);
+	out->files_free = unpack_u64(in);
+	out->name_max = unpack_u64(in);
+}
+
+static bool is_component(const char *name, size_t len)
+{
+	if (!len || len > LIMIT_NAME || memchr(name, '\0', len))
+		return false;
+	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+}
+
+bool ops_path_is_valid(const char *path, size_t len)
+{
+	const char *end = path + len;
+
+	if (!len)
+		return true;
+	if (len >= LIMIT_PATH)
+		return false;
+	for (;;) {
+		const char *slash = memchr(path, '/', (size_t)(end - path));
+
+		if (!is_component(path, (size_t)((slash ? slash : end) - path)))
+			return false;
+		if (!slash)
+			return true;
+		path = slash + 1;
+	}
+}
+
+/* Points into the body. */
+static const char *unpack_path(struct unpack *in, size_t *len)
+{
+	const char *path = unpack_bytes(in, LIMIT_PATH - 1, len);
+
+	if (!ops_path_is_valid(path, *len))
+		in->failed = true;
+	return path;
+}
+
+void ops_pack_entry(struct buf *buf, const struct ops_entry *entry)
+{
+	size_t size = OPS_ATTR_SIZE + 4 + entry->path_len + 4 + entry->target_len;
+
+	pack_u32(buf, (uint32_t)size);
+	ops_pack_attr(buf, &entry->attr);
+	pack_bytes(buf, entry->path, entry->path_len);
+	pack_bytes(buf, entry->target, entry->target_len);
+}
+
+bool ops_unpack_entry(struct unpack *in, struct ops_entry *out)
+{
+	struct unpack one;
+	const void *bytes;
+	size_t len;
+
+	if (in->failed || in->at == in->end)
+		return false;
+	bytes = unpack_bytes(in, SIZE_MAX, &len);
+	if (in->failed)
+		return false;
+	one = unpack_from(bytes, len);
+	ops_unpack_attr(&one, &out->attr);
+	out->path = unpack_path(&one, &out->path_len);
+	out->target = unpack_bytes(&one, LIMIT_SYMLINK_TARGET, &out->target_len);
+	if (!out->path_len || memchr(out->target, '\0', out->target_len))
+		one.failed = true;
+	/* What a later version adds behind is not ours to read. */
+	in->failed = one.failed;
+	return !in->failed;
+}
+
+void ops_pack_event(struct buf *buf, const struct ops_event *event)
+{
+	pack_u64(buf, event->sequence);
+	pack_u8(buf, (uint8_t)event->kind);
+	pack_bytes(buf, event->path, event->path_len);
+}
+
+bool ops_unpack_event(struct unpack *in, struct ops_event *out)
+{
+	uint8_t kind;
+
+	if (in->failed || in->at == in->end)
+		return false;
+	out->sequence = unpack_u64(in);
+	kind = unpack_u8(in);
+	out->path = unpack_path(in, &out->path_len);
+	out->kind = kind;
+	if (kind != EVENT_CHANGED && kind != EVENT_ENTRIES) {
+		/* News of a kind that only a later version has is something missed, too. */
+		out->kind = EVENT_RESCAN;
+		out->path_len = 0;
+	}
+	return !in->failed;
+}
