@@ -25,7 +25,7 @@
 
 struct mux;
 
-/* Takes FD (connected, past the hello) over.  COUNT, or NULL, is told of traffic, from any thread. */
+/* Takes FD (connected, past the hello) over, also when it fails.  COUNT, or NULL, is told of traffic, from any thread. */
 struct mux_traffic {
 	uint64_t calls, bytes_sent, bytes_received;
 };
@@ -38,15 +38,19 @@ bool mux_dead(struct mux *mux);
 void mux_kill(struct mux *mux, const struct error *why);
 
 /*
- * One call.  ARGS is the body without the deadline, which is taken from CALL.  REPLY (may be NULL)
- * gets the result.  An errno from the agent is returned as such, negative, with the
+ * One call.  ARGS (may be NULL) is the body without the deadline, which is taken from CALL.  REPLY (may be
+ * NULL) gets the result in place of what it held; one that is longer than its ceiling is -EPROTO.  An errno from the agent is returned as such, negative, with the
  * agent's sentence.  -ETIMEDOUT and -EINTR: the agent is told to cancel, nobody waits for it.
- * MAYBE_DONE (may be NULL) tells, after -ECONNRESET, whether the agent may have seen the call.
+ * MAYBE_DONE (may be NULL) tells, after -ECONNRESET, whether the agent may have seen the call.  Too many
+ * calls at once: -EAGAIN; too long arguments: -E2BIG.
  */
 int mux_call(struct mux *mux, const struct call *call, enum session_op op, const struct buf *args,
 	     struct buf *reply, bool *maybe_done, struct error *err);
 
-/* The same in two steps, so that several can be under way at once.  Each begun ticket is finished once. */
+/*
+ * The same in two steps, so that several can be under way at once.  Each begun ticket is finished once.
+ * What mux_begin refuses the agent has not seen.
+ */
 struct mux_ticket;
 int mux_begin(struct mux *mux, const struct call *call, enum session_op op, const struct buf *args,
 	      struct mux_ticket **out, struct error *err);
@@ -54,16 +58,20 @@ int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *r
 	       bool *maybe_done, struct error *err);
 
 /*
- * A call whose DATA goes to SINK, on the calling thread, as it comes; a negative errno
- * from it cancels the call and is returned.  CREDIT is given as SINK takes.  With QUIET, the deadline
- * limits silence, not the whole.
+ * A call whose DATA goes to SINK, on the calling thread, as it comes, in pieces of one or more whole frames;
+ * a negative errno from it cancels the call and is returned.  CREDIT is given as SINK takes: one that is slow
+ * holds up nothing but its own stream.  With QUIET, the deadline limits silence, not the whole, and what
+ * comes may be 10 ms late while others are busy.
  */
 int mux_download(struct mux *mux, const struct call *call, enum session_op op,
 		 const struct buf *args, bool quiet,
 		 int (*sink)(void *arg, const void *bytes, size_t len), void *arg,
 		 struct buf *reply, struct error *err);
 
-/* A call that sends what SOURCE gives (0: the end; negative errno: cancels) as DATA. */
+/*
+ * A call that sends what SOURCE gives (0: the end; negative errno: cancels) as DATA.  An agent that answers
+ * before the end is sent no more.
+ */
 int mux_upload(struct mux *mux, const struct call *call, enum session_op op, const struct buf *args,
 	       ssize_t (*source)(void *arg, void *bytes, size_t len), void *arg, struct buf *reply,
 	       struct error *err);

@@ -1,0 +1,229 @@
+/*
+ * mux_send.c - frames on their way out.
+ *
+ * Nobody ever blocks in send(2).  A frame goes out at once if the socket takes it; the end of one that it took
+ * in part is kept, and goes first from then on, sent by whoever reads or sends next.  While
+ * something is kept calls and data wait outside, at their own deadlines; only the small frames without which
+ * the other end would be stuck (credit, cancel) line up behind.
+ */
+#include "protocol/session/mux_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
+
+/* An idle session keeps no more of what once was a backlog. */
+#define KEPT_ROOM 4096
+
+static size_t rest_len(const struct mux_out *out)
+{
+	return out->rest.len - out->at;
+}
+
+/* With out.lock held.  0, also when some of it stays; a negative errno of the socket. */
+static int flush(struct mux *mux)
+{
+	struct mux_out *out = &mux->out;
+
+	while (rest_len(out)) {
+		ssize_t n = send(mux->fd, out->rest.data + out->at, rest_len(out), SEND_FLAGS);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		out->at += (size_t)n;
+		out->sent += (uint64_t)n;
+	}
+	out->at = 0;
+	out->rest.len = 0;
+	if (out->rest.room > KEPT_ROOM)
+		buf_free(&out->rest);
+	return 0;
+}
+
+/* Keeps what is behind the first SKIP bytes of PARTS. */
+static int keep(struct mux_out *out, const struct iovec *parts, size_t count, size_t skip)
+{
+	buf_consume(&out->rest, out->at);
+	out->at = 0;
+	for (size_t i = 0; i < count; i++) {
+		size_t gone = skip < parts[i].iov_len ? skip : parts[i].iov_len;
+
+		skip -= gone;
+		if (gone < parts[i].iov_len)
+			buf_add(&out->rest, (const char *)parts[i].iov_base + gone,
+				parts[i].iov_len - gone);
+	}
+	return out->rest.overflow ? -ENOBUFS : 0;
+}
+
+/* With out.lock held.  0, -EAGAIN: nothing was sent and it need not be, or the socket's errno. */
+static int put(struct mux *mux, struct iovec *parts, size_t count, bool must)
+{
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
+	struct mux_out *out = &mux->out;
+	int rc = flush(mux);
+	ssize_t n = 0;
+
+	if (rc < 0)
+		return rc;
+	if (!rest_len(out)) {
+		do
+			n = sendmsg(mux->fd, &message, SEND_FLAGS);
+		while (n < 0 && errno == EINTR);
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n < 0)
+			n = 0;
+		out->sent += (uint64_t)n;
+	}
+	if (!n && !must)
+		return -EAGAIN;
+	return keep(out, parts, count, (size_t)n);
+}
+
+static int broken(struct mux *mux, int rc)
+{
+	if (rc == -ENOBUFS)
+		return mux_break(mux, "the agent does not read what is sent to it");
+	return mux_break(mux, "the connection to the agent broke: %s", strerror(-rc));
+}
+
+/* END gets where in the stream of all bytes the frame ends. */
+static int send_frame(struct mux *mux, const struct frame *frame, const struct iovec body[2],
+		      bool must, uint64_t *end)
+{
+	unsigned char header[FRAME_HEADER];
+	struct iovec parts[3] = { { header, FRAME_HEADER }, body[0], body[1] };
+	struct mux_traffic more = { .calls = frame->kind == FRAME_CALL };
+	struct mux_out *out = &mux->out;
+	bool kept;
+	int rc;
+
+	frame_encode(frame, header);
+	pthread_mutex_lock(&out->lock);
+	more.bytes_sent = out->sent;
+	rc = put(mux, parts, 3, must);
+	more.bytes_sent = out->sent - more.bytes_sent;
+	kept = rest_len(out) > 0;
+	*end = out->sent + rest_len(out);
+	pthread_mutex_unlock(&out->lock);
+
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc < 0)
+		return broken(mux, rc);
+	mux_counted(mux, &more);
+	if (kept)
+		mux_poke(mux); /* the reader is to wait for room, too */
+	return 0;
+}
+
+void mux_send_small(struct mux *mux, const struct frame *frame, const void *body)
+{
+	/* iovec has no const; sendmsg only reads. */
+	const struct iovec parts[2] = { { (void *)(uintptr_t)body, frame->size } };
+	uint64_t end;
+
+	send_frame(mux, frame, parts, true, &end);
+}
+
+/* Until the socket can take something, or there is no need any more. */
+static int wait_for_room(struct mux_ticket *ticket, const struct call *call)
+{
+	struct mux *mux = ticket->mux;
+	uint64_t room;
+	int rc = 0;
+
+	pthread_mutex_lock(&mux->lock);
+	room = mux->room;
+	mux->wanting_room++;
+	if (mux->reading)
+		mux_poke(mux);
+	while (rc == 0 && room == mux->room && !mux->dead && !ticket->done)
+		rc = mux_turn(ticket, call);
+	if (room == mux->room)
+		mux->wanting_room--; /* else the reader has taken us all off */
+	if (ticket->done)
+		rc = -ECANCELED;
+	else if (mux->dead)
+		rc = -ECONNRESET;
+	else if (room != mux->room)
+		rc = 0;
+	mux_pass_on(mux);
+	pthread_mutex_unlock(&mux->lock);
+	return rc;
+}
+
+int mux_send(struct mux_ticket *ticket, const struct call *call, const struct frame *frame,
+	     const struct iovec body[2])
+{
+	struct mux *mux = ticket->mux;
+	uint64_t end;
+	int rc;
+
+	do
+		rc = send_frame(mux, frame, body, false, &end);
+	while (rc == -EAGAIN && (rc = wait_for_room(ticket, call)) == 0);
+	if (rc < 0)
+		return rc;
+	if (frame->kind == FRAME_CALL)
+		ticket->call_end = end;
+	return 0;
+}
+
+bool mux_has_rest(struct mux *mux)
+{
+	bool has;
+
+	pthread_mutex_lock(&mux->out.lock);
+	has = rest_len(&mux->out) > 0;
+	pthread_mutex_unlock(&mux->out.lock);
+	return has;
+}
+
+uint64_t mux_sent(struct mux *mux)
+{
+	uint64_t sent;
+
+	pthread_mutex_lock(&mux->out.lock);
+	sent = mux->out.sent;
+	pthread_mutex_unlock(&mux->out.lock);
+	return sent;
+}
+
+void mux_send_rest(struct mux *mux)
+{
+	struct mux_traffic more = { 0 };
+	struct mux_ticket *ticket;
+	bool kept;
+	int rc;
+
+	pthread_mutex_lock(&mux->out.lock);
+	more.bytes_sent = mux->out.sent;
+	rc = flush(mux);
+	more.bytes_sent = mux->out.sent - more.bytes_sent;
+	kept = rest_len(&mux->out) > 0;
+	pthread_mutex_unlock(&mux->out.lock);
+
+	if (rc < 0) {
+		broken(mux, rc);
+		return;
+	}
+	if (more.bytes_sent)
+		mux_counted(mux, &more);
+	if (kept)
+		return;
+	pthread_mutex_lock(&mux->lock);
+	if (mux->wanting_room) {
+		mux->wanting_room = 0;
+		mux->room++;
+		DL_FOREACH (mux->sleepers, ticket)
+			call_event_signal(&ticket->event);
+	}
+	pthread_mutex_unlock(&mux->lock);
+}
