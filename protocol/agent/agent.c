@@ -9,6 +9,7 @@
 #include "protocol/agent/child.h"
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/service.h"
+#include "protocol/agent/session_room.h"
 #include "protocol/agent/shell.h"
 
 int agent_new(const struct agent_options *options, struct agent **out, struct error *err)
@@ -30,6 +31,8 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 		rc = shells_new(agent, &agent->shells, err);
 	if (rc == 0)
 		rc = services_new(agent, &agent->services, err);
+	if (rc == 0)
+		rc = sess_room_new(agent, &agent->sessions, err);
 	if (rc < 0) {
 		agent_free(agent);
 		return rc;
@@ -48,6 +51,7 @@ void agent_free(struct agent *agent)
 {
 	if (!agent)
 		return;
+	sess_room_free(agent->sessions);
 	/* The rooms first: they hold children. */
 	shells_free(agent->shells);
 	services_end(agent->services);

@@ -13,6 +13,7 @@
 #include "protocol/error.h"
 
 struct children;
+struct sess_room;
 struct services;
 struct shells;
 
@@ -21,6 +22,7 @@ struct agent_options {
 	const char *run_dir;   /* NULL: /run when writable, else a private directory */
 	bool any_peer;         /* a vsock peer need not be the host */
 	bool lifeline;         /* services end with the agent as well */
+	bool no_session;       /* the line dialect only */
 };
 
 struct agent {
@@ -29,6 +31,7 @@ struct agent {
 	struct children *children;
 	struct shells *shells;
 	struct services *services;
+	struct sess_room *sessions;
 };
 
 /* Call it before any other thread is made: it blocks SIGCHLD, ignores SIGPIPE. */

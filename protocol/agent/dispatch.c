@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "protocol/agent/actions.h"
+#include "protocol/agent/session_hello.h"
 #include "protocol/cleanup.h"
 #include "protocol/wire.h"
 
@@ -138,7 +139,8 @@ void dispatch_serve(struct agent *agent, int fd)
 		return; /* nobody is there to be told */
 	if (rc == 0) {
 		request.object = object;
-		rc = run(&request, &err);
+		rc = sess_hello_is(agent, object) ? sess_hello_serve(agent, peer, object, &err) :
+						    run(&request, &err);
 	}
 	if (rc < 0) {
 		send_error(peer, &err);

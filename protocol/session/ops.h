@@ -70,6 +70,8 @@ enum session_op {
 #define OPS_IO_MAX (128u << 10)
 /* DATA a receiver takes before it has given CREDIT. */
 #define OPS_WINDOW (256u << 10)
+/* In an OP_BATCH, for a handle: the one that the last OP_OPEN before it in the same batch gave. */
+#define OPS_HANDLE_LAST UINT32_MAX
 
 /* OP_OPEN's flags: the wire's own numbers. */
 enum {

@@ -1,0 +1,159 @@
+/* session_hello.c - see session_hello.h; and OP_INFO, which tells the same again later. */
+#include "protocol/agent/session_hello.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/agent/session_conn.h"
+#include "protocol/agent/session_ops.h"
+#include "protocol/build_id.h"
+#include "protocol/cleanup.h"
+#include "protocol/wire.h"
+
+#define DIALECT "session/1"
+
+_Static_assert(BUILD_ID_SIZE == 65, "agent_build_id's array");
+
+/* What an agent of this dialect may lack. */
+static const char *const features[] = { "files", "batch", "list", "archive", "watch" };
+
+const char *agent_build_id(char id[static 65])
+{
+	build_id_of_self(id);
+	return id[0] ? id : strcpy(id, "unknown");
+}
+
+bool sess_hello_is(const struct agent *agent, const json_t *object)
+{
+	const char *action = json_string_value(json_object_get(object, "action"));
+
+	return !agent->options.no_session && action && !strcmp(action, "hello");
+}
+
+static bool names_ours(const json_t *dialects)
+{
+	for (size_t i = 0; i < json_array_size(dialects); i++) {
+		const char *name = json_string_value(json_array_get(dialects, i));
+
+		if (name && !strcmp(name, DIALECT))
+			return true;
+	}
+	return false;
+}
+
+static bool add(json_t *object, const char *key, json_t *value)
+{
+	return json_object_set_new(object, key, value) == 0;
+}
+
+static json_t *make_features(void)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
+		json_array_append_new(array, json_string(features[i]));
+	return array;
+}
+
+static json_t *make_limits(void)
+{
+	json_t *limits = json_object();
+
+	add(limits, "frame", json_integer(FRAME_BODY_MAX));
+	add(limits, "io", json_integer(OPS_IO_MAX));
+	add(limits, "window", json_integer(OPS_WINDOW));
+	add(limits, "calls", json_integer(SESS_MAX_CALLS));
+	add(limits, "handles", json_integer(SESS_MAX_HANDLES));
+	add(limits, "sessions", json_integer(SESS_MAX_SESSIONS));
+	return limits;
+}
+
+/* NULL when out of memory. */
+static json_t *describe(void)
+{
+	char build[BUILD_ID_SIZE];
+	json_t *object = json_object();
+
+	if (add(object, "dialect", json_string(DIALECT)) &&
+	    add(object, "agent", json_string("vsockfs-agent")) &&
+	    add(object, "version", json_string(VSOCKFS_VERSION)) &&
+	    add(object, "build", json_string(agent_build_id(build))) &&
+	    add(object, "features", make_features()) && add(object, "limits", make_limits()))
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+static int send_object(struct peer *peer, const json_t *object, struct error *err)
+{
+	size_t len;
+	autofree char *line = wire_dump(object, &len);
+	int rc;
+
+	if (!line)
+		return error_set(err, ENOMEM, "out of memory");
+	line[len] = '\n';
+	rc = peer_send(peer, line, len + 1);
+	return rc < 0 ? error_set(err, -rc, "cannot answer the hello: %s", strerror(-rc)) : 0;
+}
+
+int sess_hello_serve(struct agent *agent, struct peer *peer, const json_t *object,
+		     struct error *err)
+{
+	json_t *reply;
+	struct sess sess;
+	int rc;
+
+	if (!names_ours(json_object_get(object, "dialects")))
+		return error_set(err, EPROTONOSUPPORT,
+				 "this agent speaks " DIALECT " and the line dialect only");
+	reply = describe();
+	if (!reply)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = sess_open(agent, peer->fd, &sess, err);
+	if (rc == 0) {
+		/* Once the answer has begun there is no way back to the line dialect. */
+		if (send_object(peer, reply, NULL) == 0)
+			sess_serve(&sess, peer->bytes + peer->start, peer->end - peer->start);
+		sess_close(&sess);
+	}
+	json_decref(reply);
+	return rc;
+}
+
+/* Pages of it that are in memory; 0 where /proc does not say. */
+static json_int_t resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	long long pages = 0;
+
+	if (file) {
+		if (fscanf(file, "%*s %lld", &pages) != 1)
+			pages = 0;
+		fclose(file);
+	}
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+int sess_op_info(struct sess_call *call, struct unpack *args, struct buf *result, struct error *err)
+{
+	struct sess_room_info info;
+	autofree char *line = NULL;
+	json_t *object = describe();
+	size_t len;
+
+	unpack_rest(args, &len); /* an empty object, for now */
+	sess_room_get_info(call->sess->room, &info);
+	if (object && add(object, "uptime_ms", json_integer(info.uptime_ms)) &&
+	    add(object, "sessions", json_integer(info.sessions)) &&
+	    add(object, "workers", json_integer(info.workers)) &&
+	    add(object, "memory_bytes", json_integer(resident_bytes())))
+		line = wire_dump(object, &len);
+	json_decref(object);
+	if (!line)
+		return error_set(err, ENOMEM, "out of memory");
+	buf_add(result, line, len);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * session_ops.c - see session_ops.h.  An operation is registered here and nowhere else.
+ */
+#include "protocol/agent/session_ops.h"
+
+#define ATTR OPS_ATTR_SIZE
+#define TEXT (4 + LIMIT_SYMLINK_TARGET)
+
+/* What may be in a batch has a bound on its result; a read is bounded by what it asks for. */
+#define QUICK(number, function, most)                                                              \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_QUICK, .result_max = (most)       \
+	}
+#define SLOW(number, function, most)                                                               \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_SLOW, .result_max = (most)        \
+	}
+
+static const struct sess_op table[] = {
+	QUICK(OP_STAT, sess_op_stat, ATTR),       QUICK(OP_READLINK, sess_op_readlink, TEXT),
+	QUICK(OP_OPEN, sess_op_open, 4 + ATTR),   QUICK(OP_CLOSE, sess_op_close, ATTR),
+	QUICK(OP_READ, sess_op_read, ATTR),       QUICK(OP_WRITE, sess_op_write, ATTR),
+	SLOW(OP_FSYNC, sess_op_fsync, ATTR),      QUICK(OP_FSTAT, sess_op_fstat, ATTR),
+	QUICK(OP_SETATTR, sess_op_setattr, ATTR), QUICK(OP_MKDIR, sess_op_mkdir, ATTR),
+	QUICK(OP_RMDIR, sess_op_rmdir, ATTR),     QUICK(OP_UNLINK, sess_op_unlink, ATTR),
+	QUICK(OP_RENAME, sess_op_rename, ATTR),   QUICK(OP_SYMLINK, sess_op_symlink, ATTR),
+	QUICK(OP_LINK, sess_op_link, ATTR),       QUICK(OP_MKNOD, sess_op_mknod, ATTR),
+	QUICK(OP_STATFS, sess_op_statfs, ATTR),   SLOW(OP_SYNC, sess_op_sync, ATTR),
+	QUICK(OP_INFO, sess_op_info, 0),
+};
+
+const struct sess_op *sess_op_find(unsigned op)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].op == op)
+			return &table[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,257 @@
+/* session_room.c - see session_room.h. */
+#include "protocol/agent/session_room.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "protocol/agent/clock.h"
+#include "protocol/agent/session_conn.h"
+#include "protocol/agent/session_watch.h"
+
+#define MAX_UPLOADS 32
+#define MAX_QUEUED 1024
+#define MAX_QUEUED_BYTES (4u << 20)
+#define IDLE_SECONDS 5
+#define WORKER_STACK (256u << 10)
+
+/* For the handles of several sessions, where the system lets us. */
+#define WANTED_FILES 16384
+
+struct sess_room {
+	int64_t started_ms;
+	struct sess_hub *hub;
+
+	pthread_mutex_t lock;
+	pthread_cond_t work;  /* something is queued, or it is over */
+	pthread_cond_t ended; /* a worker has ended */
+
+	unsigned sessions; /* lock */
+	unsigned uploads;  /* lock */
+
+	struct sess_call *first, **last; /* lock; the queue */
+	unsigned queued;                 /* lock; how many */
+	size_t queued_bytes;             /* lock; of their arguments */
+	unsigned workers, idle;          /* lock */
+	bool over;                       /* lock */
+};
+
+/* Lock held.  NULL for nothing. */
+static struct sess_call *take(struct sess_room *room, struct sess_call **slot)
+{
+	struct sess_call *call = *slot;
+
+	if (!call)
+		return NULL;
+	*slot = call->next;
+	if (room->last == &call->next)
+		room->last = slot;
+	call->queued = false;
+	room->queued--;
+	room->queued_bytes -= call->args_len;
+	return call;
+}
+
+/* Lock held.  Waits for something to do; NULL when it is time to end. */
+static struct sess_call *await(struct sess_room *room)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_SECONDS;
+	room->idle++;
+	while (!room->first && !room->over && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&room->work, &room->lock, &until);
+	room->idle--;
+	return take(room, &room->first);
+}
+
+static void *work(void *arg)
+{
+	struct sess_room *room = arg;
+	struct sess_call *call;
+
+	sess_thread_prepare();
+	pthread_mutex_lock(&room->lock);
+	while ((call = await(room)) != NULL) {
+		pthread_mutex_unlock(&room->lock);
+		sess_call_run(call);
+		pthread_mutex_lock(&room->lock);
+	}
+	room->workers--;
+	pthread_cond_broadcast(&room->ended);
+	pthread_mutex_unlock(&room->lock);
+	return NULL;
+}
+
+/* Lock held.  Without a new one, those that there are must do. */
+static void add_worker(struct sess_room *room)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+
+	if (pthread_attr_init(&attributes))
+		return;
+	pthread_attr_setstacksize(&attributes, WORKER_STACK);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread, &attributes, work, room) == 0)
+		room->workers++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+}
+
+int sess_room_submit(struct sess_room *room, struct sess_call *call)
+{
+	int rc = -EAGAIN;
+
+	pthread_mutex_lock(&room->lock);
+	if (room->queued < MAX_QUEUED && room->queued_bytes + call->args_len <= MAX_QUEUED_BYTES) {
+		if (room->queued >= room->idle && room->workers < SESS_MAX_WORKERS)
+			add_worker(room);
+		if (room->workers) {
+			call->queued = true;
+			call->next = NULL;
+			*room->last = call;
+			room->last = &call->next;
+			room->queued++;
+			room->queued_bytes += call->args_len;
+			pthread_cond_signal(&room->work);
+			rc = 0;
+		}
+	}
+	pthread_mutex_unlock(&room->lock);
+	return rc;
+}
+
+bool sess_room_withdraw(struct sess_room *room, struct sess_call *call)
+{
+	struct sess_call **slot = &room->first;
+	bool queued;
+
+	pthread_mutex_lock(&room->lock);
+	queued = call->queued;
+	if (queued) {
+		while (*slot != call)
+			slot = &(*slot)->next;
+		take(room, slot);
+	}
+	pthread_mutex_unlock(&room->lock);
+	return queued;
+}
+
+static bool count(struct sess_room *room, unsigned *number, unsigned max)
+{
+	bool fits;
+
+	pthread_mutex_lock(&room->lock);
+	fits = *number < max;
+	if (fits)
+		++*number;
+	pthread_mutex_unlock(&room->lock);
+	return fits;
+}
+
+static void discount(struct sess_room *room, unsigned *number)
+{
+	pthread_mutex_lock(&room->lock);
+	--*number;
+	pthread_mutex_unlock(&room->lock);
+}
+
+bool sess_room_enter(struct sess_room *room)
+{
+	return count(room, &room->sessions, SESS_MAX_SESSIONS);
+}
+
+void sess_room_leave(struct sess_room *room)
+{
+	discount(room, &room->sessions);
+}
+
+bool sess_room_begin_upload(struct sess_room *room)
+{
+	return count(room, &room->uploads, MAX_UPLOADS);
+}
+
+void sess_room_end_upload(struct sess_room *room)
+{
+	discount(room, &room->uploads);
+}
+
+void sess_room_get_info(struct sess_room *room, struct sess_room_info *out)
+{
+	pthread_mutex_lock(&room->lock);
+	*out = (struct sess_room_info){
+		.sessions = room->sessions,
+		.workers = room->workers,
+		.uptime_ms = clock_ms() - room->started_ms,
+	};
+	pthread_mutex_unlock(&room->lock);
+}
+
+struct sess_hub *sess_room_hub(struct sess_room *room)
+{
+	return room->hub;
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= WANTED_FILES)
+		return;
+	limit.rlim_cur = limit.rlim_max < WANTED_FILES ? limit.rlim_max : WANTED_FILES;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err)
+{
+	struct sess_room *room = calloc(1, sizeof(*room));
+	pthread_condattr_t monotonic;
+	int rc;
+
+	if (!room)
+		return error_set(err, ENOMEM, "out of memory");
+	rc = sess_hub_new(agent, &room->hub, err);
+	if (rc < 0) {
+		free(room);
+		return rc;
+	}
+	raise_file_limit();
+	room->started_ms = clock_ms();
+	room->last = &room->first;
+	pthread_mutex_init(&room->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&room->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&room->ended, NULL);
+	*out = room;
+	return 0;
+}
+
+void sess_room_free(struct sess_room *room)
+{
+	if (!room)
+		return;
+	pthread_mutex_lock(&room->lock);
+	room->over = true;
+	pthread_cond_broadcast(&room->work);
+	while (room->workers)
+		pthread_cond_wait(&room->ended, &room->lock);
+	pthread_mutex_unlock(&room->lock);
+	sess_hub_free(room->hub);
+	pthread_cond_destroy(&room->ended);
+	pthread_cond_destroy(&room->work);
+	pthread_mutex_destroy(&room->lock);
+	free(room);
+}

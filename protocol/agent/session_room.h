@@ -1,0 +1,48 @@
+/*
+ * session_room.h - what the sessions of an agent share: the workers that run slow operations, how
+ * many there may be of what, and the watch.
+ *
+ * Workers are made as they are needed and end by themselves after some seconds without work.
+ */
+#ifndef VSOCKFS_AGENT_SESSION_ROOM_H
+#define VSOCKFS_AGENT_SESSION_ROOM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/agent/session_call.h"
+
+#define SESS_MAX_SESSIONS 64
+#define SESS_MAX_WORKERS 32
+
+struct agent;
+struct sess_hub;
+struct sess_room;
+
+int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err);
+/* No session is left.  Waits for the workers. */
+void sess_room_free(struct sess_room *room);
+
+/* One more session; false when there are too many. */
+bool sess_room_enter(struct sess_room *room);
+void sess_room_leave(struct sess_room *room);
+
+/* One more upload: each may have OPS_WINDOW bytes waiting.  False when there are too many. */
+bool sess_room_begin_upload(struct sess_room *room);
+void sess_room_end_upload(struct sess_room *room);
+
+struct sess_room_info {
+	unsigned sessions, workers;
+	int64_t uptime_ms;
+};
+void sess_room_get_info(struct sess_room *room, struct sess_room_info *out);
+
+/* Gives CALL to a worker.  -EAGAIN when too much waits already. */
+int sess_room_submit(struct sess_room *room, struct sess_call *call);
+/* Takes it back if no worker has it yet. */
+bool sess_room_withdraw(struct sess_room *room, struct sess_call *call);
+
+/* What watches the workspace (session_watch.h). */
+struct sess_hub *sess_room_hub(struct sess_room *room);
+
+#endif
