@@ -6,7 +6,7 @@
 #define ATTR OPS_ATTR_SIZE
 #define TEXT (4 + LIMIT_SYMLINK_TARGET)
 
-/* What may be in a batch has a bound on its result; a read is bounded by what it asks for. */
+/* One that may be in a batch has a bound on its result; a read is bounded by what it asks for. */
 #define QUICK(number, function, most)                                                              \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_QUICK, .result_max = (most)       \
@@ -15,17 +15,34 @@
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .result_max = (most)        \
 	}
+#define STREAM(number, function, way)                                                              \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way)             \
+	}
 
 static const struct sess_op table[] = {
-	QUICK(OP_STAT, sess_op_stat, ATTR),       QUICK(OP_READLINK, sess_op_readlink, TEXT),
-	QUICK(OP_OPEN, sess_op_open, 4 + ATTR),   QUICK(OP_CLOSE, sess_op_close, ATTR),
-	QUICK(OP_READ, sess_op_read, ATTR),       QUICK(OP_WRITE, sess_op_write, ATTR),
-	SLOW(OP_FSYNC, sess_op_fsync, ATTR),      QUICK(OP_FSTAT, sess_op_fstat, ATTR),
-	QUICK(OP_SETATTR, sess_op_setattr, ATTR), QUICK(OP_MKDIR, sess_op_mkdir, ATTR),
-	QUICK(OP_RMDIR, sess_op_rmdir, ATTR),     QUICK(OP_UNLINK, sess_op_unlink, ATTR),
-	QUICK(OP_RENAME, sess_op_rename, ATTR),   QUICK(OP_SYMLINK, sess_op_symlink, ATTR),
-	QUICK(OP_LINK, sess_op_link, ATTR),       QUICK(OP_MKNOD, sess_op_mknod, ATTR),
-	QUICK(OP_STATFS, sess_op_statfs, ATTR),   SLOW(OP_SYNC, sess_op_sync, ATTR),
+	QUICK(OP_STAT, sess_op_stat, ATTR),
+	STREAM(OP_LIST, sess_op_list, SESS_DOWN),
+	QUICK(OP_READLINK, sess_op_readlink, TEXT),
+	QUICK(OP_OPEN, sess_op_open, 4 + ATTR),
+	QUICK(OP_CLOSE, sess_op_close, ATTR),
+	QUICK(OP_READ, sess_op_read, ATTR),
+	QUICK(OP_WRITE, sess_op_write, ATTR),
+	SLOW(OP_FSYNC, sess_op_fsync, ATTR),
+	QUICK(OP_FSTAT, sess_op_fstat, ATTR),
+	QUICK(OP_SETATTR, sess_op_setattr, ATTR),
+	QUICK(OP_MKDIR, sess_op_mkdir, ATTR),
+	QUICK(OP_RMDIR, sess_op_rmdir, ATTR),
+	QUICK(OP_UNLINK, sess_op_unlink, ATTR),
+	QUICK(OP_RENAME, sess_op_rename, ATTR),
+	QUICK(OP_SYMLINK, sess_op_symlink, ATTR),
+	QUICK(OP_LINK, sess_op_link, ATTR),
+	QUICK(OP_MKNOD, sess_op_mknod, ATTR),
+	QUICK(OP_STATFS, sess_op_statfs, ATTR),
+	SLOW(OP_SYNC, sess_op_sync, ATTR),
+	{ .op = OP_BATCH, .run = sess_op_batch, .is_slow = sess_batch_is_slow },
+	STREAM(OP_EXPORT, sess_op_export, SESS_DOWN),
+	STREAM(OP_IMPORT, sess_op_import, SESS_UP),
 	QUICK(OP_INFO, sess_op_info, 0),
 };
 
