@@ -25,7 +25,10 @@
 
 struct mux;
 
-/* Takes FD (connected, past the hello) over, also when it fails.  COUNT, or NULL, is told of traffic, from any thread. */
+/*
+ * Takes FD (connected, past the hello) over, also when it fails.  COUNT, or NULL, is told of traffic, from
+ * any thread.
+ */
 struct mux_traffic {
 	uint64_t calls, bytes_sent, bytes_received;
 };
@@ -39,8 +42,8 @@ void mux_kill(struct mux *mux, const struct error *why);
 
 /*
  * One call.  ARGS (may be NULL) is the body without the deadline, which is taken from CALL.  REPLY (may be
- * NULL) gets the result in place of what it held; one that is longer than its ceiling is -EPROTO.  An errno from the agent is returned as such, negative, with the
- * agent's sentence.  -ETIMEDOUT and -EINTR: the agent is told to cancel, nobody waits for it.
+ * NULL) gets the result in place of what it held; one that is longer than its ceiling is -EPROTO.  An errno
+ * from the agent is returned as such, negative, with the agent's sentence.  -ETIMEDOUT and -EINTR: the agent is told to cancel, nobody waits for it.
  * MAYBE_DONE (may be NULL) tells, after -ECONNRESET, whether the agent may have seen the call.  Too many
  * calls at once: -EAGAIN; too long arguments: -E2BIG.
  */
@@ -56,6 +59,11 @@ int mux_begin(struct mux *mux, const struct call *call, enum session_op op, cons
 	      struct mux_ticket **out, struct error *err);
 int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *reply,
 	       bool *maybe_done, struct error *err);
+
+/* Waits until the ticket can be finished without waiting.  0, -ETIMEDOUT or -EINTR, which end nothing. */
+int mux_wait(struct mux_ticket *ticket, const struct call *call, struct error *err);
+/* Whether it can be, as far as anybody has read. */
+bool mux_answered(struct mux_ticket *ticket);
 
 /*
  * A call whose DATA goes to SINK, on the calling thread, as it comes, in pieces of one or more whole frames;

@@ -59,12 +59,32 @@ void mux_give_up(struct mux_ticket *ticket)
 	mux_unref(mux);
 }
 
+/*
+ * When the table is full of calls that were given up, nobody reads the answers that would free
+ * their places: so look, without waiting.
+ */
+static void make_place(struct mux *mux)
+{
+	const struct call now = { 0 };
+
+	if (mux->open < MUX_MAX_CALLS || mux->reading)
+		return;
+	mux->reading = true;
+	mux->reader_lazy = false;
+	pthread_mutex_unlock(&mux->lock);
+	mux_receive(mux, &now);
+	pthread_mutex_lock(&mux->lock);
+	mux->reading = false;
+	mux_pass_on(mux);
+}
+
 static int open_ticket(struct mux *mux, enum session_op op, const struct mux_how *how,
 		       struct mux_ticket **out, struct error *err)
 {
 	int rc;
 
 	pthread_mutex_lock(&mux->lock);
+	make_place(mux);
 	if (mux->dead)
 		rc = error_copy(err, &mux->why);
 	else
@@ -197,6 +217,31 @@ static int result(struct mux_ticket *ticket, struct buf *reply, struct error *er
 	if (!said->len)
 		return error_set(err, code, "%s", strerror(code));
 	return error_set(err, code, "%.*s", (int)said->len, said->data);
+}
+
+int mux_wait(struct mux_ticket *ticket, const struct call *call, struct error *err)
+{
+	struct mux *mux = ticket->mux;
+	bool ready;
+	int rc = 0;
+
+	pthread_mutex_lock(&mux->lock);
+	while (rc == 0 && !ticket->done && !mux->dead)
+		rc = mux_turn(ticket, call);
+	ready = ticket->done || mux->dead;
+	mux_pass_on(mux);
+	pthread_mutex_unlock(&mux->lock);
+	return ready ? 0 : mux_waited_in_vain(ticket, rc, err);
+}
+
+bool mux_answered(struct mux_ticket *ticket)
+{
+	bool ready;
+
+	pthread_mutex_lock(&ticket->mux->lock);
+	ready = ticket->done || ticket->mux->dead;
+	pthread_mutex_unlock(&ticket->mux->lock);
+	return ready;
 }
 
 int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *reply,

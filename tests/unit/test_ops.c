@@ -78,8 +78,7 @@ static const struct ws_attr sample = {
 	.ctime = { INT64_C(1) << 40, 0 },
 };
 static const struct ws_statfs sample_statfs = { 4096, UINT64_MAX, 3, 2, 1000, 900, 255 };
-static const char text[] = "a/b \xff";
-static const char json[] = "{\"name\": \"x\"}";
+static const char text[] = "a/b \xff", json[] = "{\"name\": \"x\"}";
 
 static void same_attr(const struct ws_attr *a, const struct ws_attr *b)
 {
@@ -253,8 +252,8 @@ static void test_attr_has_its_size_and_place(void **state)
 static bool attr_is_taken(struct ws_attr attr)
 {
 	autobuf struct buf buf = BUF_INIT(200);
-	struct unpack in;
 	struct ws_attr back;
+	struct unpack in;
 
 	ops_pack_attr(&buf, &attr);
 	in = unpack_from(buf.data, buf.len);
@@ -327,7 +326,7 @@ static void test_entries_come_back_one_by_one(void **state)
 	assert_false(ops_unpack_entry(&in, &one));
 	assert_int_equal(unpack_done(&in, "the listing", NULL), 0);
 
-	/* cut anywhere but between two of them, it is an error */
+	/* cut anywhere but between two */
 	for (size_t len = 1, whole = 0; len < buf.len; len++) {
 		in = unpack_from(buf.data, len);
 		while (ops_unpack_entry(&in, &one))
@@ -354,8 +353,7 @@ static void test_entries_are_judged(void **state)
 
 	(void)state;
 	assert_false(entry_is_taken(entry("", "")));
-	assert_false(entry_is_taken(entry("..", "")));
-	assert_false(entry_is_taken(entry("/etc", "")));
+	assert_false(entry_is_taken(entry("..", "")) || entry_is_taken(entry("/etc", "")));
 	one.target = "x\0y";
 	one.target_len = 3;
 	assert_false(entry_is_taken(one));
