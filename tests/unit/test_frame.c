@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/session/frame.h"
+#include "protocol/session/ops.h"
 
 static const struct frame good[] = {
 	{ .size = 4, .id = 1, .kind = FRAME_CALL, .code = 1 },
@@ -92,12 +93,99 @@ static void test_bad_headers_are_refused_in_a_sentence(void **state)
 	}
 }
 
+static void add_frame(struct buf *buf, uint32_t id, uint8_t kind, uint8_t flags, uint16_t code,
+		      const struct buf *body)
+{
+	struct frame frame = { (uint32_t)body->len, id, kind, flags, code };
+	unsigned char header[FRAME_HEADER];
+
+	frame_encode(&frame, header);
+	buf_add(buf, header, sizeof(header));
+	buf_add(buf, buf_str(body), body->len);
+}
+
+static void expect_hex(const struct buf *buf, const char *hex)
+{
+	autobuf struct buf text = BUF_INIT(1000);
+	autobuf struct buf expected = BUF_INIT(1000);
+
+	for (size_t i = 0; i < buf->len; i++)
+		buf_addf(&text, "%02x", (unsigned char)buf->data[i]);
+	for (; *hex; hex++) {
+		if (*hex != ' ')
+			buf_add(&expected, hex, 1);
+	}
+	assert_string_equal(buf_str(&text), buf_str(&expected));
+}
+
+/* docs/protocol.md, 2.14 */
+static void test_vectors(void **state)
+{
+	autobuf struct buf stream = BUF_INIT(1000);
+	autobuf struct buf body = BUF_INIT(1000);
+	autobuf struct buf open = BUF_INIT(1000);
+	struct ops_event event = { 7, EVENT_ENTRIES, "d", 1 };
+
+	(void)state;
+	pack_u32(&body, 10000);
+	pack_text(&body, "link");
+	add_frame(&stream, 1, FRAME_CALL, 0, OP_READLINK, &body);
+	body.len = 0;
+	pack_text(&body, "to");
+	add_frame(&stream, 1, FRAME_DONE, 0, 0, &body);
+	body.len = 0;
+	buf_adds(&body, "gone.");
+	add_frame(&stream, 1, FRAME_DONE, 0, ENOENT, &body);
+	expect_hex(&stream, "0c000000 01000000 01 00 0300 10270000 04000000 6c696e6b"
+			    "06000000 01000000 02 00 0000 02000000 746f"
+			    "05000000 01000000 02 00 0200 676f6e652e");
+
+	stream.len = body.len = 0;
+	buf_adds(&body, "x");
+	add_frame(&stream, 3, FRAME_DATA, FRAME_END, 0, &body);
+	body.len = 0;
+	pack_u32(&body, OPS_WINDOW / 2);
+	add_frame(&stream, 3, FRAME_CREDIT, 0, 0, &body);
+	body.len = 0;
+	add_frame(&stream, 3, FRAME_CANCEL, 0, 0, &body);
+	expect_hex(&stream, "01000000 03000000 03 01 0000 78"
+			    "04000000 03000000 04 00 0000 00000200"
+			    "00000000 03000000 05 00 0000");
+
+	stream.len = body.len = 0;
+	pack_u32(&body, 0);
+	pack_u8(&body, 0);
+	pack_text(&open, "f");
+	pack_u32(&open, OPEN_READ);
+	pack_u32(&open, 0);
+	pack_u16(&body, OP_OPEN);
+	pack_bytes(&body, open.data, open.len);
+	pack_u16(&body, OP_READ);
+	pack_u32(&body, 16);
+	pack_u32(&body, OPS_HANDLE_LAST);
+	pack_u64(&body, 0);
+	pack_u32(&body, 4096);
+	pack_u16(&body, OP_CLOSE);
+	pack_u32(&body, 4);
+	pack_u32(&body, OPS_HANDLE_LAST);
+	add_frame(&stream, 2, FRAME_CALL, 0, OP_BATCH, &body);
+	expect_hex(&stream, "38000000 02000000 01 00 1400 00000000 00"
+			    "0400 0d000000 01000000 66 01000000 00000000"
+			    "0600 10000000 ffffffff 0000000000000000 00100000"
+			    "0500 04000000 ffffffff");
+
+	stream.len = 0;
+	ops_pack_event(&stream, &event);
+	expect_hex(&stream, "0700000000000000 02 01000000 64");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_kind_comes_back),
 		cmocka_unit_test(test_the_bytes_are_little_endian),
 		cmocka_unit_test(test_bad_headers_are_refused_in_a_sentence),
+		cmocka_unit_test(test_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
