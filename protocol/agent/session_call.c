@@ -162,6 +162,16 @@ int sess_call_send_last(struct sess_call *call, struct buf *piece)
 	return rc;
 }
 
+uint64_t sess_call_credit(struct sess_call *call)
+{
+	uint64_t credit;
+
+	pthread_mutex_lock(&call->lock);
+	credit = call->credit;
+	pthread_mutex_unlock(&call->lock);
+	return credit;
+}
+
 int sess_call_try_send(struct sess_call *call, const void *bytes, size_t len)
 {
 	return take_credit(call, len) ? send_data(call, bytes, len) : -EAGAIN;
@@ -278,6 +288,7 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 	struct frame frame = { .size = (uint32_t)call->tail.len, .id = call->id };
 	int count = 0;
 
+	cancel_unset_wake(&call->cancel);
 	sess_table_remove(&sess->calls, call);
 	if (rc == 0 && call->tail.len) {
 		frame.kind = FRAME_DATA;

@@ -86,6 +86,9 @@ ssize_t sess_call_receive(struct sess_call *call, void *bytes, size_t len);
 void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 		      const struct error *err);
 
+/* Bytes of DATA that may be sent now. */
+uint64_t sess_call_credit(struct sess_call *call);
+
 /*
  * For parked calls, from the thread that holds one and serves others: sends one DATA frame of LEN bytes if
  * there is credit for it, without waiting for credit: -EAGAIN then.

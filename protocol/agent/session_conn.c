@@ -158,6 +158,10 @@ static int begin_slow(struct reader *reader, const struct sess_op *op, uint32_t 
 		sess_call_free(call);
 		return answer(reader, id, rc, "too many calls at once: try again");
 	}
+	if (op->parks) {
+		sess_call_run(call);
+		return 0;
+	}
 	rc = sess_room_submit(sess->room, call);
 	if (rc < 0)
 		sess_call_finish(call, rc, NULL, NULL);

@@ -43,6 +43,15 @@ static const struct sess_op table[] = {
 	{ .op = OP_BATCH, .run = sess_op_batch, .is_slow = sess_batch_is_slow },
 	STREAM(OP_EXPORT, sess_op_export, SESS_DOWN),
 	STREAM(OP_IMPORT, sess_op_import, SESS_UP),
+	{
+		.op = OP_WATCH,
+		.run = sess_op_watch,
+		.class = SESS_SLOW,
+		.stream = SESS_DOWN,
+		.parks = true,
+		.on_credit = sess_watch_on_credit,
+	},
+	{ .op = OP_BARRIER, .run = sess_op_barrier, .parks = true },
 	QUICK(OP_INFO, sess_op_info, 0),
 };
 

@@ -22,6 +22,7 @@ struct sess_op {
 	sess_op_fn run;
 	enum sess_class class;
 	enum sess_stream stream; /* DATA beside it: to the client, or from it */
+	bool parks;              /* where slow: it only parks, so it is begun in place */
 	size_t result_max; /* of what may be in a batch: its result is no longer; 0: may not */
 	/* Whether these arguments make a QUICK one slow; NULL: none do. */
 	bool (*is_slow)(struct unpack args);
@@ -71,6 +72,7 @@ int sess_op_import(struct sess_call *, struct unpack *, struct buf *, struct err
 
 /* session_watch.c */
 int sess_op_watch(struct sess_call *, struct unpack *, struct buf *, struct error *);
+void sess_watch_on_credit(struct sess_call *call);
 int sess_op_barrier(struct sess_call *, struct unpack *, struct buf *, struct error *);
 
 /* session_hello.c */

@@ -2,6 +2,7 @@
 #include "protocol/agent/session_send.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -85,6 +86,17 @@ int sess_send_frames(struct sess_send *send, struct iovec *pieces, int count, bo
 	}
 	release(send);
 	return message.msg_iovlen ? -EPIPE : 0;
+}
+
+bool sess_send_ready(struct sess_send *send)
+{
+	struct pollfd wait = { .fd = send->fd, .events = POLLOUT };
+	bool ready;
+
+	pthread_mutex_lock(&send->lock);
+	ready = send->dead || (!send->busy && !send->urgent && poll(&wait, 1, 0) == 1);
+	pthread_mutex_unlock(&send->lock);
+	return ready;
 }
 
 void sess_send_kill(struct sess_send *send)

@@ -28,6 +28,9 @@ void sess_send_destroy(struct sess_send *send);
 /* Sends all of the COUNT pieces, which it uses up.  0 or -EPIPE. */
 int sess_send_frames(struct sess_send *send, struct iovec *pieces, int count, bool bulk);
 
+/* Whether a frame would be sent without waiting for the peer or for others.  A dead one never waits. */
+bool sess_send_ready(struct sess_send *send);
+
 /* Nothing more will be sent or received: whoever is about it comes back. */
 void sess_send_kill(struct sess_send *send);
 

@@ -1,0 +1,138 @@
+/*
+ * session_watch_ops.c - OP_WATCH and OP_BARRIER: begun on the connection's thread, answered by the watch's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <utlist.h>
+
+#include "protocol/agent/session_conn.h"
+#include "protocol/agent/session_hub.h"
+#include "protocol/agent/session_ops.h"
+#include "protocol/cleanup.h"
+
+#define STACK_SIZE (256u << 10)
+
+/* Lock held. */
+static int start(struct sess_hub *hub)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int rc;
+
+	if (hub->running)
+		return 0;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	rc = pthread_create(&thread, &attributes, sess_hub_run, hub);
+	pthread_attr_destroy(&attributes);
+	hub->running = hub->busy = rc == 0;
+	return -rc;
+}
+
+int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *result,
+		  struct error *err)
+{
+	struct sess_hub *hub = sess_room_hub(call->sess->room);
+	struct watcher *watcher;
+	uint64_t since = unpack_u64(args);
+	int rc = unpack_done(args, "watch", err);
+
+	(void)result;
+	if (rc < 0)
+		return rc;
+	watcher = calloc(1, sizeof(*watcher));
+	if (!watcher)
+		return error_set(err, ENOMEM, "out of memory");
+	watcher->call = call;
+	watcher->since = since;
+	/* Fired already: the thread looks at it in any case. */
+	cancel_set_wake(&call->cancel, sess_hub_wake, hub);
+	pthread_mutex_lock(&hub->lock);
+	rc = start(hub);
+	if (rc == 0)
+		DL_APPEND(hub->new_watchers, watcher);
+	pthread_mutex_unlock(&hub->lock);
+	if (rc < 0) {
+		free(watcher);
+		return error_set(err, -rc, "cannot start a thread to watch");
+	}
+	sess_hub_wake(hub);
+	return SESS_PARKED;
+}
+
+void sess_watch_on_credit(struct sess_call *call)
+{
+	struct sess_hub *hub = sess_room_hub(call->sess->room);
+	const struct watcher *watcher;
+	bool wanted = false;
+
+	pthread_mutex_lock(&hub->lock);
+	DL_FOREACH (hub->watchers, watcher)
+		wanted |= watcher->call == call && watcher->behind;
+	pthread_mutex_unlock(&hub->lock);
+	if (wanted)
+		sess_hub_wake(hub);
+}
+
+enum standing { STANDING_NONE, STANDING_BEHIND, STANDING_TOLD };
+
+/* Lock held.  How far the session's watchers are. */
+static enum standing standing_of(struct sess_hub *hub, const struct sess *sess)
+{
+	enum standing standing = STANDING_NONE;
+	const struct watcher *watcher;
+	int bytes = 0;
+
+	DL_FOREACH (hub->new_watchers, watcher) {
+		if (watcher->call->sess == sess)
+			return STANDING_BEHIND;
+	}
+	DL_FOREACH (hub->watchers, watcher) {
+		if (watcher->call->sess != sess)
+			continue;
+		if (hub->busy || watcher->behind || hub->events < 0)
+			return STANDING_BEHIND;
+		standing = STANDING_TOLD;
+	}
+	/* What happened before this moment is in the kernel's queue, if nobody took it. */
+	if (standing == STANDING_TOLD && (ioctl(hub->events, FIONREAD, &bytes) < 0 || bytes))
+		standing = STANDING_BEHIND;
+	return standing;
+}
+
+int sess_op_barrier(struct sess_call *call, struct unpack *args, struct buf *result,
+		    struct error *err)
+{
+	struct sess_hub *hub = sess_room_hub(call->sess->room);
+	struct barrier *barrier = NULL;
+	enum standing standing;
+	uint64_t sequence;
+	int rc = unpack_done(args, "barrier", err);
+
+	if (rc < 0)
+		return rc;
+	if (call->slow) {
+		barrier = calloc(1, sizeof(*barrier));
+		if (!barrier)
+			return error_set(err, ENOMEM, "out of memory");
+		barrier->call = call;
+		cancel_set_wake(&call->cancel, sess_hub_wake, hub);
+	}
+	pthread_mutex_lock(&hub->lock);
+	standing = standing_of(hub, call->sess);
+	sequence = hub->sequence;
+	if (barrier && standing == STANDING_BEHIND)
+		DL_APPEND(hub->new_barriers, move_ptr(barrier));
+	pthread_mutex_unlock(&hub->lock);
+	if (standing == STANDING_BEHIND) {
+		if (!call->slow)
+			return SESS_SLOWLY;
+		sess_hub_wake(hub);
+		return SESS_PARKED;
+	}
+	free(barrier);
+	pack_u64(result, sequence);
+	return 0;
+}
