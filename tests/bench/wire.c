@@ -1,0 +1,409 @@
+/*
+ * wire.c - what the session dialect costs, side by side with the least that it could cost.
+ *
+ *     bench_wire AGENT
+ *
+ * starts the vsockfs-agent AGENT on a Unix socket, with a workspace of its own, and prints
+ *
+ *   round trip   one caller's OP_STATFS, beside an echo of as many bytes between two C processes that do
+ *                nothing else, each with a blocking send and recv
+ *   listing      OP_LIST of 100,000 files, beside `find -printf` of the same through the line dialect's exec
+ *
+ * The two of a pair are measured in turns, and the medians compared, so that a busy machine is unfair to both.
+ * What a wake-up costs depends on where the scheduler has put whom, far more than on who is woken: so round
+ * trips are measured with both ends pinned to one processor, and to two.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/address.h"
+#include "protocol/call.h"
+#include "protocol/guest.h"
+#include "protocol/line/line.h"
+#include "protocol/session/frame.h"
+#include "protocol/session/mux.h"
+
+#define TURNS 21
+#define ROUND_TRIPS 2000
+#define DIRECTORIES 100
+#define FILES 1000 /* in each */
+#define LISTINGS 5
+
+/* The frames of an OP_STATFS and of its answer. */
+#define ASK (FRAME_HEADER + 4)
+#define ANSWER (FRAME_HEADER + 7 * 8)
+
+extern char **environ;
+
+struct bench {
+	char dir[64], work[80], run[80], socket[80];
+	pid_t agent, echo;
+	int echo_fd;
+	struct mux *mux;
+	struct guest *guest;
+};
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bench_wire: %s: %s\n", what, why);
+	exit(1);
+}
+
+static double seconds(void)
+{
+	return (double)call_now() / 1e9;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+/*
+ * The agent
+ */
+
+static void start_agent(struct bench *bench, const char *path)
+{
+	char listen[100], ready[16];
+	char *argv[] = { "vsockfs-agent", "--listen", listen,       "--workspace", bench->work,
+			 "--run-dir",     bench->run, "--ready-fd", ready,         NULL };
+	int pipe_fd[2], rc;
+	char byte;
+
+	snprintf(listen, sizeof(listen), "unix:%s", bench->socket);
+	if (pipe(pipe_fd) < 0)
+		die("pipe", strerror(errno));
+	fcntl(pipe_fd[0], F_SETFD, FD_CLOEXEC);
+	snprintf(ready, sizeof(ready), "%d", pipe_fd[1]);
+	rc = posix_spawn(&bench->agent, path, NULL, NULL, argv, environ);
+	if (rc)
+		die(path, strerror(rc));
+	close(pipe_fd[1]);
+	if (read(pipe_fd[0], &byte, 1) != 1)
+		die(path, "the agent did not start");
+	close(pipe_fd[0]);
+}
+
+static void open_session(struct bench *bench)
+{
+	static const char hello[] = "{\"action\": \"hello\", \"dialects\": [\"session/1\"]}\n";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct error err = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte = '\0';
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->socket);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		die(bench->socket, strerror(errno));
+	if (send(fd, hello, sizeof(hello) - 1, 0) < 0)
+		die("hello", strerror(errno));
+	while (byte != '\n') {
+		if (recv(fd, &byte, 1, 0) != 1)
+			die("hello", "the agent went away");
+	}
+	if (mux_new(fd, NULL, NULL, &bench->mux, &err) < 0)
+		die("mux", err.text);
+}
+
+static void open_line(struct bench *bench)
+{
+	struct guest_options options = { .timeout = 60, .max_connections = 1 };
+	struct address address;
+	struct error err = { 0 };
+	char source[100];
+
+	snprintf(source, sizeof(source), "unix:%s", bench->socket);
+	if (address_parse(source, &address, &err) < 0 ||
+	    guest_new(&address, &options, &bench->guest, &err) < 0)
+		die(source, err.text);
+}
+
+/*
+ * Round trips
+ */
+
+static void echo(int fd)
+{
+	static const char answer[ANSWER];
+	char ask[ASK];
+
+	while (recv(fd, ask, sizeof(ask), 0) == sizeof(ask)) {
+		if (send(fd, answer, sizeof(answer), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+static void start_echo(struct bench *bench)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		die("socketpair", strerror(errno));
+	bench->echo = fork();
+	if (bench->echo < 0)
+		die("fork", strerror(errno));
+	if (bench->echo == 0) {
+		close(pair[0]);
+		echo(pair[1]);
+	}
+	close(pair[1]);
+	bench->echo_fd = pair[0];
+}
+
+static double time_echo(struct bench *bench)
+{
+	static const char ask[ASK];
+	char answer[ANSWER];
+	double start = seconds();
+
+	for (int i = 0; i < ROUND_TRIPS; i++) {
+		if (send(bench->echo_fd, ask, sizeof(ask), 0) < 0 ||
+		    recv(bench->echo_fd, answer, sizeof(answer), MSG_WAITALL) != sizeof(answer))
+			die("echo", strerror(errno));
+	}
+	return (seconds() - start) / ROUND_TRIPS;
+}
+
+static double time_statfs(struct bench *bench)
+{
+	struct buf reply = BUF_INIT(ANSWER);
+	struct error err = { 0 };
+	double start = seconds();
+
+	for (int i = 0; i < ROUND_TRIPS; i++) {
+		struct call call = call_within(10, NULL);
+
+		if (mux_call(bench->mux, &call, OP_STATFS, NULL, &reply, NULL, &err) < 0)
+			die("statfs", err.text);
+	}
+	buf_free(&reply);
+	return (seconds() - start) / ROUND_TRIPS;
+}
+
+/* All threads of PID to CPU. */
+static void pin(pid_t pid, int cpu)
+{
+	struct dirent *entry;
+	cpu_set_t set;
+	char name[40];
+	DIR *tasks;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
+	tasks = opendir(name);
+	if (!tasks)
+		die(name, strerror(errno));
+	while ((entry = readdir(tasks))) {
+		pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (task > 0 && sched_setaffinity(task, sizeof(set), &set) < 0)
+			die("sched_setaffinity", strerror(errno));
+	}
+	closedir(tasks);
+}
+
+/* The two processors that may be used; the same one twice where there is only one. */
+static void find_cpus(int cpus[2])
+{
+	cpu_set_t set;
+	int found = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		die("sched_getaffinity", strerror(errno));
+	for (int i = 0; i < CPU_SETSIZE && found < 2; i++) {
+		if (CPU_ISSET(i, &set))
+			cpus[found++] = i;
+	}
+	if (found < 2)
+		cpus[1] = cpus[0];
+}
+
+static void round_trips(struct bench *bench, const char *where, int ours, int theirs)
+{
+	double bare[TURNS], session[TURNS];
+	double least, most;
+
+	start_echo(bench);
+	pin(getpid(), ours);
+	pin(bench->echo, theirs);
+	pin(bench->agent, theirs);
+	time_echo(bench);
+	time_statfs(bench);
+	for (int i = 0; i < TURNS; i++) {
+		bare[i] = time_echo(bench);
+		session[i] = time_statfs(bench);
+	}
+	close(bench->echo_fd);
+	waitpid(bench->echo, NULL, 0);
+
+	least = median(bare, TURNS);
+	most = median(session, TURNS);
+	printf("round trip, %s   bare echo %8.2f us   session %8.2f us   ratio %.2f\n", where,
+	       least * 1e6, most * 1e6, most / least);
+}
+
+/*
+ * Listings
+ */
+
+static void make_files(struct bench *bench)
+{
+	char name[128];
+
+	for (int d = 0; d < DIRECTORIES; d++) {
+		snprintf(name, sizeof(name), "%s/directory-%03d", bench->work, d);
+		if (mkdir(name, 0755) < 0)
+			die(name, strerror(errno));
+		for (int f = 0; f < FILES; f++) {
+			int fd;
+
+			snprintf(name, sizeof(name), "%s/directory-%03d/file-%04d.txt", bench->work,
+				 d, f);
+			fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+			if (fd < 0)
+				die(name, strerror(errno));
+			close(fd);
+		}
+	}
+}
+
+static int take_entries(void *arg, const void *bytes, size_t len)
+{
+	struct unpack in = unpack_from(bytes, len);
+	struct ops_entry entry;
+	size_t *count = arg;
+
+	while (ops_unpack_entry(&in, &entry))
+		++*count;
+	return unpack_done(&in, "the listing", NULL);
+}
+
+static double time_list(struct bench *bench)
+{
+	struct call call = call_within(60, NULL);
+	struct buf args = BUF_INIT(100);
+	struct error err = { 0 };
+	double start = seconds();
+	size_t count = 0;
+
+	pack_text(&args, "");
+	pack_u8(&args, 255);
+	pack_text(&args, "");
+	pack_u32(&args, UINT32_MAX);
+	if (mux_download(bench->mux, &call, OP_LIST, &args, false, take_entries, &count, NULL,
+			 &err) < 0)
+		die("list", err.text);
+	buf_free(&args);
+	if (count != DIRECTORIES * (FILES + 1))
+		die("list", "not as many entries as there are files");
+	return seconds() - start;
+}
+
+/* With what an entry of OP_LIST has. */
+static double time_find(struct bench *bench)
+{
+	static const char format[] =
+		"cd %s && find . -mindepth 1 -printf "
+		"'%%i %%D %%s %%b %%m %%y %%n %%U %%G %%A@ %%T@ %%C@ %%P %%l\\n' "
+		"</dev/null";
+	struct call call = call_within(60, NULL);
+	struct line_exec_reply reply = { 0 };
+	struct error err = { 0 };
+	char command[400];
+	struct line_exec exec = { .command = command, .timeout_seconds = 50 };
+	double start = seconds();
+	size_t count = 0;
+
+	snprintf(command, sizeof(command), format, bench->work);
+	if (line_exec(bench->guest, &call, &exec, &reply, &err) < 0)
+		die("find", err.text);
+	for (const char *at = reply.out.data; (at = strchr(at, '\n')) != NULL; at++)
+		count++;
+	line_exec_reply_free(&reply);
+	if (count != DIRECTORIES * (FILES + 1))
+		die("find", "not as many lines as there are files");
+	return seconds() - start;
+}
+
+static void listings(struct bench *bench)
+{
+	double find[LISTINGS], list[LISTINGS];
+	double theirs, ours;
+
+	make_files(bench);
+	time_list(bench);
+	for (int i = 0; i < LISTINGS; i++) {
+		find[i] = time_find(bench);
+		list[i] = time_list(bench);
+	}
+	theirs = median(find, LISTINGS);
+	ours = median(list, LISTINGS);
+	printf("listing of %d files   find, exec %7.1f ms   session %8.1f ms   ratio %.2f\n",
+	       DIRECTORIES * FILES, theirs * 1e3, ours * 1e3, ours / theirs);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = { .dir = "/tmp/vsockfs-bench-XXXXXX" };
+	int cpus[2];
+
+	if (argc != 2) {
+		fputs("usage: bench_wire AGENT\n", stderr);
+		return 2;
+	}
+	if (!mkdtemp(bench.dir))
+		die(bench.dir, strerror(errno));
+	snprintf(bench.work, sizeof(bench.work), "%s/workspace", bench.dir);
+	snprintf(bench.run, sizeof(bench.run), "%s/run", bench.dir);
+	snprintf(bench.socket, sizeof(bench.socket), "%s/agent", bench.dir);
+	if (mkdir(bench.work, 0755) < 0 || mkdir(bench.run, 0700) < 0)
+		die(bench.dir, strerror(errno));
+	start_agent(&bench, argv[1]);
+	open_session(&bench);
+	open_line(&bench);
+
+	listings(&bench); /* before anything is pinned */
+	find_cpus(cpus);
+	round_trips(&bench, "one processor ", cpus[0], cpus[0]);
+	if (cpus[1] != cpus[0])
+		round_trips(&bench, "two processors", cpus[0], cpus[1]);
+
+	mux_unref(bench.mux);
+	guest_unref(bench.guest);
+	kill(bench.agent, SIGTERM);
+	waitpid(bench.agent, NULL, 0);
+	nftw(bench.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return 0;
+}
