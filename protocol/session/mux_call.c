@@ -214,7 +214,7 @@ static int result(struct mux_ticket *ticket, struct buf *reply, struct error *er
 
 	if (!code)
 		return give_reply(ticket, reply, err);
-	if (!said->len)
+	if (!said->len || !said->data[0])
 		return error_set(err, code, "%s", strerror(code));
 	return error_set(err, code, "%.*s", (int)said->len, said->data);
 }

@@ -38,17 +38,19 @@ static void test_errors_are_the_agents_errno_and_sentence(void **state)
 {
 	static const struct {
 		uint16_t code;
-		const char *text;
+		const char *text; /* of LEN bytes */
+		size_t len;
 		int rc;
 		const char *says;
 	} answers[] = {
-		{ ENOENT, "'x': there is none", -ENOENT, "'x': there is none" },
-		{ EACCES, "", -EACCES, "Permission denied" },
+		{ ENOENT, "'x': none", 9, -ENOENT, "'x': none" },
+		{ EACCES, "", 0, -EACCES, "Permission denied" },
+		{ EACCES, "\0x", 2, -EACCES, "Permission denied" },
 		/* what would look as if the connection had broken, and what no kernel gives a program */
-		{ ECONNRESET, "liar", -EIO, "liar" },
-		{ ENOTCONN, "liar", -EIO, "liar" },
-		{ 512, "odd", -EIO, "odd" },
-		{ UINT16_MAX, "odd", -EIO, "odd" },
+		{ ECONNRESET, "liar", 4, -EIO, "liar" },
+		{ ENOTCONN, "liar", 4, -EIO, "liar" },
+		{ 512, "odd", 3, -EIO, "odd" },
+		{ UINT16_MAX, "odd", 3, -EIO, "odd" },
 	};
 	struct world world;
 
@@ -60,7 +62,7 @@ static void test_errors_are_the_agents_errno_and_sentence(void **state)
 		caller_start(&caller, &world);
 		peer_get(&world, &got);
 		peer_frame(&world, got.frame.id, FRAME_DONE, 0, answers[i].code, answers[i].text,
-			   strlen(answers[i].text));
+			   answers[i].len);
 		caller_failed(&caller, answers[i].rc, answers[i].says);
 	}
 	world_close(&world);
