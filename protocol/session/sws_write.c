@@ -1,0 +1,179 @@
+/*
+ * sws_write.c - write, flush, fsync, sync.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "protocol/cleanup.h"
+#include "protocol/session/sws_internal.h"
+
+static bool is_writer(const struct sws_file *file)
+{
+	return (file->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The error of an earlier write, once. */
+static int tell_lost(struct sws_file *file, struct error *err)
+{
+	struct sws *ws = file->inode->ws;
+	int rc = 0;
+
+	pthread_mutex_lock(&ws->lock);
+	if (file->lost)
+		rc = error_set(err, file->lost, "%s", file->why);
+	file->lost = 0;
+	pthread_mutex_unlock(&ws->lock);
+	return rc;
+}
+
+static void set_told(struct sws_file *file, bool told)
+{
+	struct sws *ws = file->inode->ws;
+
+	pthread_mutex_lock(&ws->lock);
+	file->told = told;
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/* Gate held. */
+static int write_held(struct sws_file *file, const struct call *call, int64_t offset,
+		      const void *bytes, size_t len, struct error *err)
+{
+	struct sws_inode *inode = file->inode;
+	int rc = sws_queue_settle(inode, call, SWS_FILE_WRITES - 1, SWS_FILE_BYTES - len, err);
+
+	if (!rc)
+		rc = sws_queue_send(inode, call, err);
+	if (!rc)
+		rc = sws_file_ready(file, call, err);
+	return rc ? rc : sws_queue_add(file, call, offset, bytes, len, err);
+}
+
+static int write_piece(struct sws_file *file, const struct call *call, int64_t offset,
+		       const void *bytes, size_t len, struct error *err)
+{
+	struct sws_inode *inode = file->inode;
+	int rc = sws_queue_make_room(inode->ws, call, err);
+
+	if (!rc)
+		rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
+	if (rc)
+		return rc;
+	rc = write_held(file, call, offset, bytes, len, err);
+	ws_latch_drop(&inode->gate);
+	return rc;
+}
+
+int sws_write(struct sws_file *file, const struct call *call, int64_t offset, const void *bytes,
+	      size_t len, struct error *err)
+{
+	const char *from = bytes;
+	int rc;
+
+	if (!is_writer(file))
+		return error_set(err, EBADF, "the file is not open for writing");
+	if (offset < 0 || (uint64_t)len > (uint64_t)(INT64_MAX - offset))
+		return error_set(err, EFBIG, "no file has bytes there");
+	rc = tell_lost(file, err);
+	if (!rc)
+		set_told(file, false);
+	while (!rc && len) {
+		size_t piece = len < OPS_IO_MAX ? len : OPS_IO_MAX;
+
+		rc = write_piece(file, call, offset, from, piece, err);
+		from += piece;
+		offset += (int64_t)piece;
+		len -= piece;
+	}
+	return rc;
+}
+
+int sws_flush(struct sws_file *file, const struct call *call, struct error *err)
+{
+	int rc;
+
+	if (!is_writer(file))
+		return 0;
+	rc = sws_inode_settle(file->inode, call, err);
+	if (!rc)
+		rc = tell_lost(file, err);
+	if (rc)
+		set_told(file, true);
+	return rc;
+}
+
+int sws_fsync(struct sws_file *file, const struct call *call, bool data_only, struct error *err)
+{
+	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX);
+	int rc = sws_inode_settle(file->inode, call, err);
+
+	if (!rc)
+		rc = tell_lost(file, err);
+	if (rc)
+		set_told(file, true);
+	if (rc)
+		return rc;
+	pack_u32(&args, 0);
+	pack_u8(&args, data_only);
+	return sws_file_call(file, call, OP_FSYNC, &args, 0, NULL, err);
+}
+
+/* An inode with unanswered writes, with a reference, that was made after SEEN ones. */
+static struct sws_inode **collect_dirty(struct sws *ws, size_t *count)
+{
+	struct sws_inode *inode, **all;
+	size_t room = 1;
+
+	*count = 0;
+	pthread_mutex_lock(&ws->lock);
+	DL_FOREACH (ws->dirty, inode)
+		room++;
+	all = calloc(room, sizeof(struct sws_inode *));
+	DL_FOREACH (ws->dirty, inode) {
+		if (!all)
+			break;
+		inode->refs++;
+		all[(*count)++] = inode;
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return all;
+}
+
+/* An error that is still to be told to whoever wrote. */
+static int any_lost(struct sws *ws, struct error *err)
+{
+	struct sws_inode *inode;
+	struct sws_file *file;
+	int rc = 0;
+
+	pthread_mutex_lock(&ws->lock);
+	for (inode = ws->inodes; inode && !rc; inode = inode->hh.next) {
+		DL_FOREACH (inode->files, file) {
+			if (file->lost)
+				rc = error_set(err, file->lost, "%s", file->why);
+		}
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return rc;
+}
+
+int sws_sync(struct sws *ws, const struct call *call, struct error *err)
+{
+	size_t count;
+	autofree struct sws_inode **all = collect_dirty(ws, &count);
+	struct error why = { 0 };
+	int rc = 0;
+
+	if (!all)
+		return error_set(err, ENOMEM, "no memory to send what was written");
+	for (size_t i = 0; i < count; i++) {
+		int failed = sws_inode_settle(all[i], call, rc ? &why : err);
+
+		sws_inode_put(all[i]);
+		if (!rc)
+			rc = failed;
+	}
+	return rc ? rc : any_lost(ws, err);
+}
