@@ -81,6 +81,7 @@ static void make_place(struct mux *mux)
 static int open_ticket(struct mux *mux, enum session_op op, const struct mux_how *how,
 		       struct mux_ticket **out, struct error *err)
 {
+	struct mux_ticket *ticket = NULL;
 	int rc;
 
 	pthread_mutex_lock(&mux->lock);
@@ -88,12 +89,13 @@ static int open_ticket(struct mux *mux, enum session_op op, const struct mux_how
 	if (mux->dead)
 		rc = error_copy(err, &mux->why);
 	else
-		rc = mux_ticket_new(mux, op, out, err);
-	if (rc == 0) {
-		(*out)->lazy = how->lazy;
-		(*out)->window = how->window;
+		rc = mux_ticket_new(mux, op, &ticket, err);
+	if (ticket) {
+		ticket->lazy = how->lazy;
+		ticket->window = how->window;
 	}
 	pthread_mutex_unlock(&mux->lock);
+	*out = ticket;
 	return rc;
 }
 
@@ -123,20 +125,24 @@ int mux_begin_how(struct mux *mux, const struct call *call, enum session_op op,
 		(unsigned char)(how->deadline_ms >> 16),
 		(unsigned char)(how->deadline_ms >> 24),
 	};
-	size_t len = args ? args->len : 0;
-	struct iovec body[2] = { { (void *)(uintptr_t)deadline, sizeof(deadline) },
-				 { len ? args->data : NULL, len } };
-	struct mux_ticket *ticket;
+	const struct buf none = { 0 };
+	struct iovec body[2] = { { (void *)(uintptr_t)deadline, sizeof(deadline) } };
+	struct mux_ticket *ticket = NULL;
+	size_t len;
 	int rc;
 
-	if (args && args->overflow)
+	if (!args)
+		args = &none;
+	len = args->len;
+	body[1] = (struct iovec){ args->data, len };
+	if (args->overflow)
 		return error_set(err, ENOMEM, "out of memory for the arguments of a call");
 	if (len > FRAME_BODY_MAX - sizeof(deadline))
 		return error_set(err, E2BIG, "arguments of %zu bytes: a call takes at most %zu",
 				 len, FRAME_BODY_MAX - sizeof(deadline));
 	frame.size = (uint32_t)(sizeof(deadline) + len);
 	rc = open_ticket(mux, op, how, &ticket, err);
-	if (rc < 0)
+	if (!ticket)
 		return rc;
 	frame.id = ticket->id;
 	rc = mux_send(ticket, call, &frame, body);
@@ -277,10 +283,10 @@ int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *r
 int mux_call(struct mux *mux, const struct call *call, enum session_op op, const struct buf *args,
 	     struct buf *reply, bool *maybe_done, struct error *err)
 {
-	struct mux_ticket *ticket;
+	struct mux_ticket *ticket = NULL;
 	int rc = mux_begin(mux, call, op, args, &ticket, err);
 
 	if (maybe_done)
 		*maybe_done = false;
-	return rc < 0 ? rc : mux_finish(ticket, call, reply, maybe_done, err);
+	return ticket ? mux_finish(ticket, call, reply, maybe_done, err) : rc;
 }

@@ -24,7 +24,7 @@
 #include "protocol/session/mux.h"
 
 #define MUX_MAX_CALLS 4096u
-#define MUX_MAX_OUT (2 * FRAME_BODY_MAX)
+#define MUX_MAX_OUT ((size_t)2 * FRAME_BODY_MAX)
 #define MUX_BUCKETS 256u
 /* Bytes received at once; a body of more than MUX_SMALL is received where it is to stay. */
 #define MUX_IN (16u << 10)

@@ -180,7 +180,7 @@ int mux_upload(struct mux *mux, const struct call *call, enum session_op op, con
 	       struct error *err)
 {
 	char *piece = malloc(UPLOAD_PIECE);
-	struct mux_ticket *ticket;
+	struct mux_ticket *ticket = NULL;
 	int rc;
 
 	if (!piece)

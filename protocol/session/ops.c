@@ -123,7 +123,9 @@ void ops_unpack_attr(struct unpack *in, struct ws_attr *out)
 	unpack_time(in, &attr.mtime);
 	unpack_time(in, &attr.ctime);
 	unpack_u32(in); /* for a later version to use */
-	*out = in->failed ? (struct ws_attr){ 0 } : attr;
+	if (in->failed)
+		memset(&attr, 0, sizeof(attr));
+	*out = attr;
 }
 
 void ops_pack_statfs(struct buf *buf, const struct ws_statfs *statfs)

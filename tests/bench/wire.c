@@ -38,15 +38,14 @@
 
 #define TURNS 21
 #define ROUND_TRIPS 2000
-#define DIRECTORIES 100
-#define FILES 1000 /* in each */
+#define DIRECTORIES 100u
+#define FILES 1000u /* in each */
+#define ENTRIES ((size_t)DIRECTORIES * (FILES + 1))
 #define LISTINGS 5
 
 /* The frames of an OP_STATFS and of its answer. */
 #define ASK (FRAME_HEADER + 4)
 #define ANSWER (FRAME_HEADER + 7 * 8)
-
-extern char **environ;
 
 struct bench {
 	char dir[64], work[80], run[80], socket[80];
@@ -274,11 +273,11 @@ static void make_files(struct bench *bench)
 {
 	char name[128];
 
-	for (int d = 0; d < DIRECTORIES; d++) {
+	for (int d = 0; d < (int)DIRECTORIES; d++) {
 		snprintf(name, sizeof(name), "%s/directory-%03d", bench->work, d);
 		if (mkdir(name, 0755) < 0)
 			die(name, strerror(errno));
-		for (int f = 0; f < FILES; f++) {
+		for (int f = 0; f < (int)FILES; f++) {
 			int fd;
 
 			snprintf(name, sizeof(name), "%s/directory-%03d/file-%04d.txt", bench->work,
@@ -318,7 +317,7 @@ static double time_list(struct bench *bench)
 			 &err) < 0)
 		die("list", err.text);
 	buf_free(&args);
-	if (count != DIRECTORIES * (FILES + 1))
+	if (count != ENTRIES)
 		die("list", "not as many entries as there are files");
 	return seconds() - start;
 }
@@ -344,7 +343,7 @@ static double time_find(struct bench *bench)
 	for (const char *at = reply.out.data; (at = strchr(at, '\n')) != NULL; at++)
 		count++;
 	line_exec_reply_free(&reply);
-	if (count != DIRECTORIES * (FILES + 1))
+	if (count != ENTRIES)
 		die("find", "not as many lines as there are files");
 	return seconds() - start;
 }
@@ -362,7 +361,7 @@ static void listings(struct bench *bench)
 	}
 	theirs = median(find, LISTINGS);
 	ours = median(list, LISTINGS);
-	printf("listing of %d files   find, exec %7.1f ms   session %8.1f ms   ratio %.2f\n",
+	printf("listing of %u files   find, exec %7.1f ms   session %8.1f ms   ratio %.2f\n",
 	       DIRECTORIES * FILES, theirs * 1e3, ours * 1e3, ours / theirs);
 }
 

@@ -48,9 +48,9 @@ void peer_credit(struct world *world, uint32_t id, uint32_t more);
 /* A call on a thread of its own.  Set what is not 0, then start. */
 struct caller {
 	struct world *world;
-	enum session_op op;
 	const char *args;
 	double seconds; /* LONG if 0 */
+	enum session_op op;
 	enum { BY_CALL, BY_DOWNLOAD, BY_QUIET_DOWNLOAD, BY_UPLOAD } how;
 	int (*sink)(void *caller, const void *bytes, size_t len); /* NULL: keeps it in data */
 	ssize_t (*source)(void *caller, void *bytes, size_t len);
@@ -59,10 +59,10 @@ struct caller {
 	pthread_t thread;
 	struct cancel cancel;
 	sem_t gate; /* for a sink that waits */
+	struct buf reply, data;
+	struct error err;
 	int rc;
 	bool maybe_done;
-	struct error err;
-	struct buf reply, data;
 };
 void caller_start(struct caller *caller, struct world *world);
 /* Waits for its end; RC must be what it returned. */

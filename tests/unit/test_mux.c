@@ -37,20 +37,20 @@ static void test_a_call_is_one_frame_and_its_answer(void **state)
 static void test_errors_are_the_agents_errno_and_sentence(void **state)
 {
 	static const struct {
-		uint16_t code;
 		const char *text; /* of LEN bytes */
 		size_t len;
-		int rc;
 		const char *says;
+		int rc;
+		uint16_t code;
 	} answers[] = {
-		{ ENOENT, "'x': none", 9, -ENOENT, "'x': none" },
-		{ EACCES, "", 0, -EACCES, "Permission denied" },
-		{ EACCES, "\0x", 2, -EACCES, "Permission denied" },
+		{ "'x': none", 9, "'x': none", -ENOENT, ENOENT },
+		{ "", 0, "Permission denied", -EACCES, EACCES },
+		{ "\0x", 2, "Permission denied", -EACCES, EACCES },
 		/* what would look as if the connection had broken, and what no kernel gives a program */
-		{ ECONNRESET, "liar", 4, -EIO, "liar" },
-		{ ENOTCONN, "liar", 4, -EIO, "liar" },
-		{ 512, "odd", 3, -EIO, "odd" },
-		{ UINT16_MAX, "odd", 3, -EIO, "odd" },
+		{ "liar", 4, "liar", -EIO, ECONNRESET },
+		{ "liar", 4, "liar", -EIO, ENOTCONN },
+		{ "odd", 3, "odd", -EIO, 512 },
+		{ "odd", 3, "odd", -EIO, UINT16_MAX },
 	};
 	struct world world;
 

@@ -63,7 +63,7 @@ static const struct {
 	{ OP_INFO, "j", "j" },
 };
 
-static const struct ws_attr sample = {
+static const struct ws_attr nothing, sample = {
 	.ino = UINT64_MAX,
 	.dev = 0x0102030405060708,
 	.rdev = 0x1112131415161718,
@@ -169,7 +169,7 @@ static bool unpack_body(const void *bytes, size_t size, const char *layout)
 			break;
 		case 'a':
 			ops_unpack_attr(&in, &attr);
-			same_attr(&attr, in.failed ? &(struct ws_attr){ 0 } : &sample);
+			same_attr(&attr, in.failed ? &nothing : &sample);
 			break;
 		case 's':
 			ops_unpack_statfs(&in, &statfs);
@@ -258,7 +258,7 @@ static bool attr_is_taken(struct ws_attr attr)
 	ops_pack_attr(&buf, &attr);
 	in = unpack_from(buf.data, buf.len);
 	ops_unpack_attr(&in, &back);
-	same_attr(&back, in.failed ? &(struct ws_attr){ 0 } : &attr);
+	same_attr(&back, in.failed ? &nothing : &attr);
 	return !in.failed;
 }
 
