@@ -127,8 +127,9 @@ static void die(struct mux *mux, const char *why)
 		error_set(&mux->why, ECONNRESET, "%s", why);
 		/* The reader wakes from it, and the agent hears of it. */
 		shutdown(mux->fd, SHUT_RDWR);
-		DL_FOREACH (mux->sleepers, ticket)
+		DL_FOREACH (mux->sleepers, ticket) {
 			call_event_signal(&ticket->event);
+		}
 	}
 	pthread_mutex_unlock(&mux->lock);
 }

@@ -222,8 +222,9 @@ void mux_send_rest(struct mux *mux)
 	if (mux->wanting_room) {
 		mux->wanting_room = 0;
 		mux->room++;
-		DL_FOREACH (mux->sleepers, ticket)
+		DL_FOREACH (mux->sleepers, ticket) {
 			call_event_signal(&ticket->event);
+		}
 	}
 	pthread_mutex_unlock(&mux->lock);
 }
