@@ -127,9 +127,8 @@ static void die(struct mux *mux, const char *why)
 		error_set(&mux->why, ECONNRESET, "%s", why);
 		/* The reader wakes from it, and the agent hears of it. */
 		shutdown(mux->fd, SHUT_RDWR);
-		DL_FOREACH (mux->sleepers, ticket) {
+		for (ticket = mux->sleepers; ticket; ticket = ticket->next)
 			call_event_signal(&ticket->event);
-		}
 	}
 	pthread_mutex_unlock(&mux->lock);
 }
@@ -348,7 +347,7 @@ void mux_pass_on(struct mux *mux)
 
 	if (mux->reading || mux->dead)
 		return;
-	DL_FOREACH (mux->sleepers, ticket) {
+	for (ticket = mux->sleepers; ticket; ticket = ticket->next) {
 		if (ticket->lazy) {
 			lazy = ticket;
 		} else if (!ticket->done) { /* those that are done wake anyway, and pass it on */

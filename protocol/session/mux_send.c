@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <utlist.h>
 
 #define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 
@@ -222,9 +221,8 @@ void mux_send_rest(struct mux *mux)
 	if (mux->wanting_room) {
 		mux->wanting_room = 0;
 		mux->room++;
-		DL_FOREACH (mux->sleepers, ticket) {
+		for (ticket = mux->sleepers; ticket; ticket = ticket->next)
 			call_event_signal(&ticket->event);
-		}
 	}
 	pthread_mutex_unlock(&mux->lock);
 }
