@@ -139,7 +139,7 @@ static int make_directory(struct local *local, char shared[static PATH_MAX], str
 		if (len < 0 || (size_t)len + sizeof("/" LOCAL_SOCKET_NAME) > sizeof(local->socket))
 			continue;
 		if (mkdtemp(dir))
-			strcpy(local->dir, dir);
+			snprintf(local->dir, sizeof(local->dir), "%s", dir);
 	}
 	if (!local->dir[0])
 		return error_set(err, errno, "no private directory could be made in /tmp: %s",

@@ -92,7 +92,7 @@ static int start_input(struct start *start, const struct call *call, size_t comm
 	char stage[64];
 	int rc;
 
-	buf_init(&start->input, 2 * PROC_INPUT_INLINE);
+	buf_init(&start->input, (size_t)2 * PROC_INPUT_INLINE);
 	if (fd < 0 || len == 0)
 		return 0;
 	if (len <= PROC_INPUT_INLINE && command_len <= PROC_INPUT_INLINE) {
@@ -244,7 +244,7 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 		       const struct proc_settings *settings, int input_fd, int64_t input_len,
 		       double timeout, struct proc_command **out, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	struct start start = { .guest = guest };
 	struct proc_command *made;
 	int rc = proc_check_env(settings, err);

@@ -34,8 +34,10 @@ void proc_room_free(struct proc_room *room)
 
 		proc_command_sweep(room->guest, &call);
 	}
-	HASH_ITER (hh, room->notes, note, next) {
-		HASH_DEL(room->notes, note);
+	note = room->notes;
+	HASH_CLEAR(hh, room->notes); /* the table; the notes are still a list */
+	for (; note; note = next) {
+		next = note->hh.next;
 		free(note);
 	}
 	pthread_mutex_destroy(&room->lock);
@@ -106,6 +108,15 @@ int proc_check_env(const struct proc_settings *settings, struct error *err)
 const char *proc_cwd(const struct proc_settings *settings)
 {
 	return settings->cwd ? settings->cwd : "/workspace";
+}
+
+struct line_env *proc_line_env(const struct proc_settings *settings)
+{
+	struct line_env *env = calloc(settings->env_count + 1, sizeof(*env));
+
+	for (size_t i = 0; env && i < settings->env_count; i++)
+		env[i] = (struct line_env){ settings->env[i].name, settings->env[i].value };
+	return env;
 }
 
 /* What agents say, in the words of the ones that are known. */

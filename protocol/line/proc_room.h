@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "protocol/guest.h"
+#include "protocol/line/line.h"
 #include "protocol/line/shell_text.h"
 #include "protocol/process.h"
 
@@ -47,6 +48,9 @@ int proc_check_env(const struct proc_settings *settings, struct error *err);
 
 /* The settings' cwd, or the default. */
 const char *proc_cwd(const struct proc_settings *settings);
+
+/* The variables as line.h takes them, for free(); their strings stay the settings'. */
+struct line_env *proc_line_env(const struct proc_settings *settings);
 
 /*
  * What a failed request means to the callers of process.h: the texts of an agent become -ENOENT,

@@ -38,13 +38,12 @@ int proc_shell_open(struct guest *guest, const struct call *call, const char *id
 		    const struct proc_settings *settings, int cols, int rows,
 		    struct proc_shell *out, struct error *err)
 {
-	struct error own;
-	autofree struct line_env *env = calloc(settings->env_count + 1, sizeof(*env));
+	struct error own = { 0 };
+	autofree struct line_env *env = NULL;
 	struct line_shell_open open = { .shell_id = id,
 					.cwd = proc_cwd(settings),
 					.cols = cols,
 					.rows = rows,
-					.env = env,
 					.env_count = settings->env_count };
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
@@ -53,10 +52,9 @@ int proc_shell_open(struct guest *guest, const struct call *call, const char *id
 	rc = rc ? rc : proc_check_env(settings, err);
 	if (rc)
 		return rc;
+	open.env = env = proc_line_env(settings);
 	if (!env)
 		return error_set(err, ENOMEM, "out of memory");
-	for (size_t i = 0; i < settings->env_count; i++)
-		env[i] = (struct line_env){ settings->env[i].name, settings->env[i].value };
 	rc = proc_error(line_open_shell(guest, call, &open, &shell, err), err);
 	if (!rc)
 		fill(&shell, out);
@@ -68,7 +66,7 @@ ssize_t proc_shell_read(struct guest *guest, const struct call *call, const char
 			int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
 			struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
 							     LIMIT_SHELL_READ;
 	struct line_shell shell = { 0 };
@@ -138,7 +136,7 @@ static ssize_t type(struct guest *guest, const struct call *call, const char *id
 ssize_t proc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			 const void *bytes, size_t len, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	ssize_t rc = proc_check_name("shell", id, err);
 
 	err = err ? err : &own;
@@ -150,7 +148,7 @@ ssize_t proc_shell_write(struct guest *guest, const struct call *call, const cha
 int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	static const char *const signals[] = { "HUP", "TERM", "KILL" };
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
@@ -177,7 +175,7 @@ int proc_shell_signal(struct guest *guest, const struct call *call, const char *
 int proc_shell_close(struct guest *guest, const struct call *call, const char *id,
 		     struct proc_shell *out, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	struct call longer = call_extend(call, CLOSE_SECONDS + guest_options(guest)->timeout);
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
