@@ -140,9 +140,9 @@ static int verb_reconnect(struct object *object, const struct call *call, const 
 }
 
 static const struct cmd_verb verbs[] = {
-	{ "sync", CMD_PLAIN, 0, 0, "sync", CMD_REACHES, verb_sync, NULL },
-	{ "refresh", CMD_ONE, 0, 1, "refresh [PATH]", 0, verb_refresh, NULL },
-	{ "reconnect", CMD_PLAIN, 0, 0, "reconnect", CMD_CHANGES, verb_reconnect, NULL },
+	{ "sync", CMD_PLAIN, 0, 0, CMD_REACHES, "sync", verb_sync, NULL },
+	{ "refresh", CMD_ONE, 0, 1, 0, "refresh [PATH]", verb_refresh, NULL },
+	{ "reconnect", CMD_PLAIN, 0, 0, CMD_CHANGES, "reconnect", verb_reconnect, NULL },
 };
 
 /* events */

@@ -353,13 +353,13 @@ int service_end(struct object *object, const struct call *call, struct error *er
 
 static const struct cmd_verb verbs[] = {
 	JOB_VERBS,
-	{ "ready", CMD_REST, 1, 1,
-	  "ready none | file PATH | tcp HOST:PORT | http URL | command CMD", 0, verb_ready, NULL },
-	{ "ready-timeout", CMD_PLAIN, 1, 1, "ready-timeout SECONDS", 0, verb_ready_timeout, NULL },
-	{ "ready-interval", CMD_PLAIN, 1, 1, "ready-interval MS", 0, verb_ready_interval, NULL },
-	{ "start", CMD_REST, 1, 1, "start COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	{ "ready", CMD_REST, 1, 1, 0,
+	  "ready none | file PATH | tcp HOST:PORT | http URL | command CMD", verb_ready, NULL },
+	{ "ready-timeout", CMD_PLAIN, 1, 1, 0, "ready-timeout SECONDS", verb_ready_timeout, NULL },
+	{ "ready-interval", CMD_PLAIN, 1, 1, 0, "ready-interval MS", verb_ready_interval, NULL },
+	{ "start", CMD_REST, 1, 1, CMD_REACHES | CMD_CHANGES, "start COMMAND...", verb_start,
 	  NULL },
-	{ "stop", CMD_PLAIN, 0, 0, "stop", CMD_REACHES | CMD_CHANGES, verb_stop, NULL },
+	{ "stop", CMD_PLAIN, 0, 0, CMD_REACHES | CMD_CHANGES, "stop", verb_stop, NULL },
 };
 
 static void retire(struct object *object, int gone)

@@ -16,7 +16,7 @@
 #define ROWS 30
 
 /* One request's worth of output; characters of up to four bytes. */
-#define FETCH_BYTES (LIMIT_SHELL_READ * 4u)
+#define FETCH_BYTES ((size_t)LIMIT_SHELL_READ * 4)
 /* Requests of one fetch: a shell that writes faster than we read does not hold a caller for ever. */
 #define FETCH_ROUNDS 64
 
@@ -193,7 +193,7 @@ static int add_output(struct shell *shell, const char *bytes, size_t len)
 	int rc;
 
 	/* Each byte gives at most itself and, at the limit of columns, a newline. */
-	buf_init(&lines, len * 2 + LIMIT_TEXT_LINE * 4 + 16);
+	buf_init(&lines, len * 2 + (size_t)LIMIT_TEXT_LINE * 4 + 16);
 	pthread_mutex_lock(&shell->job.object.lock);
 	rc = spool_append(&shell->output, bytes, len);
 	if (rc == 0) {
@@ -234,7 +234,7 @@ static void lost(struct shell *shell)
 	fresh = shell->last;
 	pthread_mutex_unlock(&shell->job.object.lock);
 	set_in_guest(shell, false);
-	strcpy(fresh.state, "stopped");
+	snprintf(fresh.state, sizeof(fresh.state), "stopped");
 	fresh.has_exit_code = false;
 	set_state(shell, &fresh, true);
 }
@@ -304,7 +304,7 @@ static void set_running(struct shell *shell, const char *id, const struct proc_s
 	struct object *object = &shell->job.object;
 
 	pthread_mutex_lock(&object->lock);
-	strcpy(shell->id, id);
+	snprintf(shell->id, sizeof(shell->id), "%s", id);
 	shell->state = SHELL_RUNNING;
 	shell->in_guest = true;
 	shell->last = *fresh;
@@ -376,7 +376,7 @@ int shell_close(struct shell *shell, const struct call *call, struct error *err)
 		rc = 0;
 	if (rc == 0) {
 		set_in_guest(shell, false);
-		strcpy(fresh.state, "stopped");
+		snprintf(fresh.state, sizeof(fresh.state), "stopped");
 		set_state(shell, &fresh, true);
 	}
 	vlock_release(&shell->fetch);

@@ -41,13 +41,13 @@ struct file_type {
 	const char *name;
 	mode_t mode;
 	const struct vnode_ops *ops;
+	bool asks; /* `text` asks the guest */
 	int which; /* tells rows apart that share their functions */
 	/* Known without asking the guest; NULL: 0. */
 	int64_t (*size)(struct object *object, int which);
-	/* text_ops and ctl_ops: appends the contents; asks: by a request. */
+	/* text_ops and ctl_ops: appends the contents. */
 	int (*text)(struct object *object, const struct call *call, struct buf *out,
 		    struct error *err);
-	bool asks;
 	const struct stream_type *stream;     /* stream_ops */
 	const struct blocking_type *blocking; /* blocking_ops */
 	/* Instead of a file of its own, another directory: a reference to it, or NULL when it is gone. */
