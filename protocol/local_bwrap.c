@@ -130,13 +130,14 @@ static void add_environment(struct args *args)
  */
 static void add_program(struct args *args)
 {
+	static const char listen[] = LOCAL_LISTEN;
 	char lifeline[16], ready[16];
 
 	snprintf(lifeline, sizeof(lifeline), "%d", LOCAL_FD_LIFELINE);
 	snprintf(ready, sizeof(ready), "%d", LOCAL_FD_READY);
-	args_adds(args, "--as-pid-1", "/bin/sh", "-c", "\"$@\"; exit $?", "init",
-		  "/.vsockfs/vsockfs-agent", "--listen", LOCAL_LISTEN, "--lifeline", lifeline,
-		  "--ready-fd", ready);
+	args_adds(args, "--as-pid-1", "/bin/sh", "-c", "\"$@\"; exit $?", "init");
+	args_adds(args, "/.vsockfs/vsockfs-agent", "--listen", listen);
+	args_adds(args, "--lifeline", lifeline, "--ready-fd", ready);
 }
 
 char **local_bwrap_args(const struct local_plan *plan)

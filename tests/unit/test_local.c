@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static int setup(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
 
-	strcpy(place->top, "/tmp/test-local-XXXXXX");
+	snprintf(place->top, sizeof(place->top), "/tmp/test-local-XXXXXX");
 	assert_non_null(mkdtemp(place->top));
 	snprintf(place->dir, sizeof(place->dir), "%s/a b,c:d'e\n", place->top);
 	assert_int_equal(mkdir(place->dir, 0755), 0);
@@ -78,7 +79,7 @@ static void ask(struct local *local, const char *command, char reply[static 8192
 	size_t len = 0;
 	ssize_t got;
 
-	strcpy(address.sun_path, local_socket(local));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", local_socket(local));
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	snprintf(request, sizeof(request),
 		 "{\"command\": \"%s\", \"timeout_seconds\": 10, \"env\": null}\n", command);
@@ -234,12 +235,14 @@ static void test_agent_that_fails(void **state)
 {
 	struct place *place = *state;
 	struct call call = call_within(20, NULL);
-	autofree char *agent = strdup(getenv("VSOCKFS_AGENT"));
+	char agent[PATH_MAX];
 	struct local *local = NULL;
 	struct error err = { 0 };
 	int rc;
 
 	local_free(start(place, false));
+	snprintf(agent, sizeof(agent), "%s",
+		 getenv("VSOCKFS_AGENT") ? getenv("VSOCKFS_AGENT") : "");
 	setenv("VSOCKFS_AGENT", "/bin/ls", 1);
 	rc = local_start(place->dir, false, &call, &local, &err);
 	setenv("VSOCKFS_AGENT", "/nonexistent", 1);
