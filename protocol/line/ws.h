@@ -158,6 +158,8 @@ int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *a
 		 struct ws_inode **out);
 /* An open inode by its path or NULL; with a reference. */
 struct ws_inode *ws_inode_at(struct workspace *ws, const char *path);
+/* An open inode by its key or NULL; with a reference. */
+struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr);
 /* Drops a reference; the last frees it, with all that was not sent.  The number of its staged link, or 0. */
 uint64_t ws_inode_put(struct ws_inode *inode);
 /* Whether it has unsent writes. */
@@ -180,6 +182,8 @@ void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64
  * the next change of names.  Sends nothing where all is sure.
  */
 int ws_names_settle(struct workspace *ws, const struct call *call, struct error *err);
+/* The same for who does not hold names. */
+int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err);
 
 /*
  * Adds p=PATH of an open file and the check that it is still that inode (or is

@@ -196,3 +196,19 @@ int ws_names_settle(struct workspace *ws, const struct call *call, struct error 
 	}
 	return rc;
 }
+
+int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err)
+{
+	struct ws_inode *unsure = find_unsure(ws);
+	int rc;
+
+	if (!unsure)
+		return 0;
+	ws_inode_put(unsure);
+	rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
+	if (rc)
+		return rc;
+	rc = ws_names_settle(ws, call, err);
+	ws_latch_drop(&ws->names);
+	return rc;
+}

@@ -110,15 +110,15 @@ static void rename_checks(const char *from, const char *to, unsigned flags, stru
 		 "[ \"$g\" = \"$w\" ] || [ \"$(stat -c %d \"$g\")\" = \"$(stat -c %d \"$w\")\" ] ||"
 		 " die 'Invalid cross-device link'\n"
 		 "need \"$f\"\n");
+	if (flags & RENAME_NOREPLACE)
+		buf_adds(script, "free \"$v\"\n");
+	if (flags & RENAME_EXCHANGE)
+		buf_adds(script, "need \"$v\"\n");
 	if (is_below(to, from))
 		buf_adds(script, "die 'Invalid argument'\n");
 	if (is_below(from, to))
 		buf_adds(script, flags & RENAME_EXCHANGE ? "die 'Invalid argument'\n" :
 							   "die 'Directory not empty'\n");
-	if (flags & RENAME_NOREPLACE)
-		buf_adds(script, "free \"$v\"\n");
-	if (flags & RENAME_EXCHANGE)
-		buf_adds(script, "need \"$v\"\n");
 	if (flags)
 		return;
 	/* two names of one inode: nothing happens, where mv would remove one */

@@ -99,6 +99,19 @@ struct ws_inode *ws_inode_at(struct workspace *ws, const char *path)
 	return found;
 }
 
+struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr)
+{
+	const struct ws_key key = { attr->dev, attr->ino };
+	struct ws_inode *inode;
+
+	pthread_mutex_lock(&ws->lock);
+	inode = find(ws, &key);
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&ws->lock);
+	return inode;
+}
+
 uint64_t ws_inode_put(struct ws_inode *inode)
 {
 	struct workspace *ws = inode->ws;

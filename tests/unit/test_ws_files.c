@@ -50,6 +50,7 @@ static void test_create_modes(void **state)
 		assert_int_equal(stat(ws_real(f, name), &st), 0);
 		/* a write takes setuid and setgid away from who is not root: no promise */
 		assert_int_equal(st.st_mode & 01777, modes[i] & 01777);
+		assert_int_equal(chmod(ws_real(f, name), 0600), 0);
 		ws_has(f, name, "x");
 	}
 }
