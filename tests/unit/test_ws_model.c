@@ -53,7 +53,7 @@ static const char *some_path(struct model *m)
 /* Where the plain directory has PATH. */
 static const char *plain(struct model *m, const char *path)
 {
-	static char buffers[2][300];
+	static char buffers[2][400];
 	static int next;
 	char *out = buffers[next++ % 2];
 
