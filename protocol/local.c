@@ -43,6 +43,7 @@ struct local {
 	int lifeline;
 	pid_t bwrap; /* to be reaped; 0 for none */
 	int init;    /* pidfd of the sandbox's pid 1, or -1 */
+	int info;    /* where bubblewrap writes: closed too early, it would die of it */
 	int said;    /* memory file that takes the sandbox's stderr */
 };
 
@@ -249,20 +250,23 @@ static int open_init(int info)
 	return at ? pidfd_open((pid_t)strtol(at + strlen(key), NULL, 10), 0) : -1;
 }
 
-/* Ends what was started: gently while GENTLE, then by force. */
-static void end_sandbox(struct local *local, bool gentle)
+/*
+ * Ends what was started.  The closed lifeline is enough, once the agent has come to look at it;
+ * bubblewrap itself is not killed before its child, which would wait for it for ever.
+ */
+static void end_sandbox(struct local *local)
 {
-	struct call call = call_within(gentle ? END_SECONDS : 0, NULL);
+	struct call call = call_within(END_SECONDS, NULL);
+	struct pollfd poller = { .events = POLLIN };
 	autoclose int bwrap = -1;
 
-	if (local->lifeline >= 0)
-		close(local->lifeline);
+	cleanup_close(&local->lifeline);
 	local->lifeline = -1;
 	if (local->bwrap) {
-		struct pollfd poller = { .events = POLLIN };
-
 		poller.fd = bwrap = pidfd_open(local->bwrap, 0);
 		if (bwrap < 0 || poll(&poller, 1, call_remaining_ms(&call)) != 1) {
+			if (local->init < 0)
+				local->init = open_init(local->info);
 			if (local->init >= 0)
 				pidfd_send_signal(local->init, SIGKILL, NULL, 0);
 			kill(local->bwrap, SIGKILL);
@@ -271,9 +275,9 @@ static void end_sandbox(struct local *local, bool gentle)
 			continue;
 	}
 	local->bwrap = 0;
-	if (local->init >= 0)
-		close(local->init);
-	local->init = -1;
+	cleanup_close(&local->init);
+	cleanup_close(&local->info);
+	local->init = local->info = -1;
 }
 
 /* Starts bubblewrap once, with what PLAN says. */
@@ -299,8 +303,8 @@ static int try_start(struct local *local, const struct local_plan *plan, const s
 		rc = await_ready(ready[0], call);
 		local->init = open_init(info[0]);
 	}
+	local->info = info[0];
 	cleanup_close(&ready[0]);
-	cleanup_close(&info[0]);
 	local_args_free(args);
 	return rc;
 }
@@ -356,7 +360,7 @@ int local_start(const char *dir, bool network, const struct call *call, struct l
 	local = calloc(1, sizeof(*local));
 	if (!local)
 		return error_set(err, ENOMEM, "out of memory");
-	local->lifeline = local->init = -1;
+	local->lifeline = local->init = local->info = -1;
 	local->said = make_said();
 	rc = local->said < 0 ? error_set(err, errno, "memfd_create: %s", strerror(errno)) : 0;
 	rc = rc ? rc : make_directory(local, shared, err);
@@ -364,7 +368,7 @@ int local_start(const char *dir, bool network, const struct call *call, struct l
 		rc = try_start(local, &plan, call, err);
 		/* In a container root may have every namespace but the user's. */
 		if (rc == -EPIPE && geteuid() == 0) {
-			end_sandbox(local, false);
+			end_sandbox(local);
 			plan.user_namespace = false;
 			rc = try_start(local, &plan, call, err);
 		}
@@ -384,7 +388,7 @@ void local_free(struct local *local)
 {
 	if (!local)
 		return;
-	end_sandbox(local, true);
+	end_sandbox(local);
 	if (local->dir[0]) {
 		unlink(local->socket);
 		rmdir(local->dir);

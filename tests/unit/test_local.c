@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -206,6 +207,39 @@ static void test_death_ends_everything(void **state)
 	close(poller.fd);
 }
 
+/* Whether any process was started with WORD in its arguments. */
+static bool process_with(const char *word)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	bool found = false;
+
+	while (proc && !found && (entry = readdir(proc))) {
+		char path[300], args[16384];
+		ssize_t len = -1;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0)
+			len = read(fd, args, sizeof(args));
+		found = len > 0 && memmem(args, (size_t)len, word, strlen(word));
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}
+
+/* Whatever a start came to, nothing of the sandbox is left. */
+static void assert_gone(struct place *place)
+{
+	struct call call = call_within(20, NULL);
+
+	while (process_with(place->top))
+		if (call_sleep(&call, 0.02))
+			fail_msg("a process of the sandbox is left");
+}
+
 static void test_errors(void **state)
 {
 	struct place *place = *state;
@@ -250,6 +284,7 @@ static void test_agent_that_fails(void **state)
 	assert_says(err.text, "unrecognized option '--listen'");
 	assert_int_equal(local_start(place->dir, false, &call, &local, &err), -ENOENT);
 	assert_says(err.text, "VSOCKFS_AGENT");
+	assert_gone(place);
 	setenv("VSOCKFS_AGENT", agent, 1);
 }
 
@@ -269,6 +304,7 @@ static void test_cancelled(void **state)
 	cancel_destroy(&cancel);
 	call = call_within(0, NULL);
 	assert_int_equal(local_start(place->dir, false, &call, &local, &err), -ETIMEDOUT);
+	assert_gone(place);
 }
 
 int main(void)
