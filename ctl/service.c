@@ -346,7 +346,10 @@ int service_end(struct object *object, const struct call *call, struct error *er
 	struct call within = cguest_call(object->guest, call->cancel);
 	int rc = service_refresh(service, &within, err);
 
-	if (rc < 0 || what_is_known(service) != RUNS)
+	/* What has ended needs no stop, and no guest to say so. */
+	if (what_is_known(service) != RUNS)
+		return rc == -ENOTCONN ? 0 : rc;
+	if (rc < 0)
 		return rc;
 	return verb_stop(object, call, NULL, err);
 }

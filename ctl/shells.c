@@ -150,7 +150,10 @@ static int make(struct object *dir, const char *name, struct object **out, struc
 
 static int stop(struct object *member, const struct call *call, struct error *err)
 {
-	return shell_close(self(member), call, err);
+	int rc = shell_close(self(member), call, err);
+
+	/* Of a shell that has ended, a guest that is gone need not be told. */
+	return rc == -ENOTCONN && shell_state(self(member)) != SHELL_RUNNING ? 0 : rc;
 }
 
 static const struct member_ops members = { .make = make, .stop = stop };

@@ -383,7 +383,11 @@ static void test_gone(void **state)
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), -ENOTCONN);
 	has(top, "dev/error", "rmdir services/app");
 	world_gone(false);
+	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
+	/* What has ended can go without the guest. */
+	world_gone(true);
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), 0);
+	world_gone(false);
 }
 
 int main(void)

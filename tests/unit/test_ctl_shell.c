@@ -293,6 +293,20 @@ static void test_interrupt_and_loss(void **state)
 	fake_close(&file);
 }
 
+static void test_rmdir_without_the_guest(void **state)
+{
+	struct vnode *top = root(state);
+
+	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
+	world_gone(true);
+	assert_int_equal(fake_rmdir(top, "dev/shells/sh"), -ENOTCONN);
+	world_gone(false);
+	assert_int_equal(fake_echo(top, SH "ctl", "close\n"), 0);
+	world_gone(true);
+	assert_int_equal(fake_rmdir(top, "dev/shells/sh"), 0);
+	world_gone(false);
+}
+
 static void test_rmdir(void **state)
 {
 	struct vnode *top = root(state);
@@ -327,6 +341,7 @@ int main(void)
 		TEST(test_far_movements),
 		TEST(test_interrupt_and_loss),
 		TEST(test_rmdir),
+		TEST(test_rmdir_without_the_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
