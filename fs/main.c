@@ -31,16 +31,23 @@ static int attach_all(struct ctl *ctl, struct session *session, const struct opt
 	return 0;
 }
 
-static int mount_tree(struct ctl *ctl, struct session *session, const char *mountpoint,
-		      struct daemon *daemon, struct error *err)
+/* What libfuse and fusermount3 say of a mount that fails becomes part of the one line. */
+static int mount_tree(struct ctl *ctl, struct session *session, const char *mountpoint, bool debug,
+		      struct error *err)
 {
 	struct vnode *root = ctl_root(ctl);
+	struct daemon_catch caught;
+	char cause[512] = "";
 	int rc;
 
-	daemon_show_errors(daemon, true);
+	if (!debug)
+		daemon_catch_errors(&caught);
 	rc = session_mount(session, root, mountpoint, err);
-	daemon_show_errors(daemon, false);
+	if (!debug)
+		daemon_caught_errors(&caught, cause, sizeof(cause));
 	vn_unref(root);
+	if (rc && *cause)
+		return error_set(err, -rc, "cannot mount on %s: %s", mountpoint, cause);
 	return rc;
 }
 
@@ -57,7 +64,7 @@ static int serve(const struct options *options, const char *mountpoint, struct d
 	if (!rc)
 		rc = attach_all(ctl, session, options, &err);
 	if (!rc)
-		rc = mount_tree(ctl, session, mountpoint, daemon, &err);
+		rc = mount_tree(ctl, session, mountpoint, options->debug, &err);
 	if (rc)
 		daemon_failed(daemon, &err); /* now: the rest may take as long as a guest does */
 	else if (!daemon_ready(daemon))
