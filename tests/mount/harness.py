@@ -206,9 +206,8 @@ class Guest:
                     str(self.workspace), "--log", str(self.log), "--hold", str(self.hold),
                     *self.options]
         else:
-            agent = binary("vsockfs-agent")
-            argv = sandbox.command(self.workspace, [agent, "--listen", self.address],
-                                   [self.socket], [agent])
+            argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address],
+                                   [self.socket], [(binary("vsockfs-agent"), "/agent")])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         self.process = Process(argv, self.folder / "agent.stderr")
@@ -216,6 +215,15 @@ class Guest:
                    "the agent listens")
         assert self.process.alive, f"the agent ended: {self.process.output}"
         return self
+
+    def names(self):
+        """What is in the workspace's root, without vsockfs's own directory (gone with the mount)."""
+        return sorted(name for name in os.listdir(self.workspace)
+                      if not name.startswith(".vsockfs-"))
+
+    def working_files(self):
+        """Files that vsockfs keeps in the guest for the moment."""
+        return [str(path) for path in self.workspace.glob(".vsockfs-*/**/*") if not path.is_dir()]
 
     def requests(self):
         """What the reference peer was asked, in order."""
@@ -270,7 +278,7 @@ class Guest:
 class Mount:
     """A vsockfs in the foreground over one or more guests; .w is the first one's workspace."""
 
-    def __init__(self, folder, guests, options=(), limit=90):
+    def __init__(self, folder, guests, options=(), limit=60):
         self.folder = Path(folder)
         self.point = self.folder / "mnt"
         self.point.mkdir(exist_ok=True)
@@ -369,7 +377,7 @@ class Yard:
         self.guests.append(guest)
         return guest.start()
 
-    def mount(self, guests, options=(), limit=90, start=True):
+    def mount(self, guests, options=(), limit=60, start=True):
         folder = self.folder / f"mount{len(self.mounts)}"
         folder.mkdir()
         mount = Mount(folder, guests, options, limit)
@@ -394,7 +402,7 @@ class Yard:
             guest.check()
 
     def logs(self):
-        for path in sorted(self.folder.rglob("*.stderr")):
+        for path in sorted(self.folder.glob("*/*.stderr")):
             if path.is_file() and (words := path.read_text(errors="replace")):
                 yield f"--- {path.relative_to(self.folder)}\n{words[-8000:]}"
 

@@ -175,7 +175,8 @@ def test_a_signal_unmounts(yard, number):
 def test_two_guests(yard):
     one, two = yard.guest("local", "one"), yard.guest("unix", "two")
     m = yard.mount({"one": one, "two": two})
-    assert sorted(os.listdir(m.point)) == ["ctl", "metrics", "one", "status", "two", "version"]
+    assert sorted(os.listdir(m.point)) == ["ctl", "error", "metrics", "one", "status", "two",
+                                           "version"]
     put(m.point / "one/workspace/f", "first")
     put(m.point / "two/workspace/f", "second")
     assert (one.workspace / "f").read_text() == "first"
@@ -201,8 +202,8 @@ def test_names_by_default(yard, point):
     done = vsockfs(f"local:{yard.folder}/a", f"named=local:{yard.folder}/b",
                    f"local:{yard.folder}/c", point)
     assert done.returncode == 0, done.stderr
-    assert sorted(os.listdir(point)) == ["ctl", "guest", "guest2", "metrics", "named", "status",
-                                         "version"]
+    assert sorted(os.listdir(point)) == ["ctl", "error", "guest", "guest2", "metrics", "named",
+                                         "status", "version"]
     unmount_and_wait(point)
 
 

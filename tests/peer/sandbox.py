@@ -15,7 +15,10 @@ import sys
 
 
 def command(workspace, argv, show=(), read_only=()):
-    """The bwrap command line that runs ARGV with WORKSPACE as /workspace."""
+    """The bwrap command line that runs ARGV with WORKSPACE as /workspace.
+
+    READ_ONLY: paths, or (path, path inside) pairs.
+    """
     line = ["bwrap", "--unshare-pid", "--unshare-ipc", "--die-with-parent",
             "--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc",
             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"]
@@ -24,8 +27,9 @@ def command(workspace, argv, show=(), read_only=()):
             line += ["--symlink", os.readlink("/" + name), "/" + name]
         elif os.path.isdir("/" + name):
             line += ["--ro-bind", "/" + name, "/" + name]
-    for path in sorted(set(map(os.path.abspath, read_only))):
-        line += ["--ro-bind", path, path]
+    for path in read_only:
+        outside, inside = path if isinstance(path, tuple) else (path, path)
+        line += ["--ro-bind", outside, inside]
     for path in sorted({os.path.dirname(os.path.abspath(path)) for path in show if path}):
         line += ["--bind", path, path]
     return [*line, "--bind", os.path.abspath(workspace), "/workspace", "--chdir", "/", "--",
