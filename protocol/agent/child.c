@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -24,7 +25,7 @@ struct child {
 	void (*on_end)(void *arg);
 	void *arg;
 
-	unsigned refs;        /* children->lock */
+	atomic_uint refs;
 	bool ended;           /* children->lock */
 	struct child_end end; /* children->lock; valid when ended */
 	UT_hash_handle hh;    /* children->lock; in the table until reaped */
@@ -38,24 +39,13 @@ struct children {
 	int stop;    /* eventfd */
 };
 
-/* Hold the lock. */
-static void unref(struct child *child)
+/* Needs no registry: whoever holds a child may let it go after the registry's end. */
+void child_unref(struct child *child)
 {
-	if (--child->refs)
+	if (!child || atomic_fetch_sub(&child->refs, 1) > 1)
 		return;
 	close(child->event);
 	free(child);
-}
-
-void child_unref(struct child *child)
-{
-	struct children *children = child ? child->children : NULL;
-
-	if (!child)
-		return;
-	pthread_mutex_lock(&children->lock);
-	unref(child);
-	pthread_mutex_unlock(&children->lock);
 }
 
 static void raise_event(int fd)
@@ -179,7 +169,7 @@ static struct child *mortal(struct children *children)
 	HASH_ITER (hh, children->by_pid, child, next) {
 		if (!child->outlives) {
 			found = child;
-			found->refs++;
+			atomic_fetch_add(&found->refs, 1);
 			break;
 		}
 	}
@@ -205,7 +195,7 @@ void children_free(struct children *children)
 	pthread_join(children->reaper, NULL);
 	HASH_ITER (hh, children->by_pid, child, next) {
 		HASH_DEL(children->by_pid, child);
-		unref(child);
+		child_unref(child);
 	}
 	close(children->signals);
 	close(children->stop);
@@ -226,7 +216,7 @@ int child_start(struct children *children, const struct child_spec *spec, struct
 	child->outlives = spec->outlives;
 	child->on_end = spec->on_end;
 	child->arg = spec->arg;
-	child->refs = 2; /* the registry's and the caller's */
+	atomic_init(&child->refs, 2); /* the registry's and the caller's */
 	child->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (child->event < 0) {
 		rc = errno;

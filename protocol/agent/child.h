@@ -41,6 +41,7 @@ struct child_spec {
 /* Starts a process in a session of its own.  -errno of chdir or execve where those fail. */
 int child_start(struct children *children, const struct child_spec *spec, struct child **out,
 		struct error *err);
+/* Also after children_free. */
 void child_unref(struct child *child);
 
 pid_t child_pid(const struct child *child);
