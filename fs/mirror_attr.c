@@ -284,8 +284,8 @@ static bool is_name(const char *name)
 {
 	size_t len = strnlen(name, LIMIT_NAME + 1);
 
-	return len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
 }
 
 static int list_each(void *arg, const char *name, const struct ws_attr *in)

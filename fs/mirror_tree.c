@@ -18,7 +18,7 @@ struct mirror_node *mirror_node_of(struct vnode *vnode)
 
 int mirror_tree_init(struct mirror *mirror)
 {
-	mirror->buckets = calloc(FIRST_BUCKETS, sizeof(*mirror->buckets));
+	mirror->buckets = calloc(FIRST_BUCKETS, sizeof(void *));
 	mirror->bucket_count = mirror->buckets ? FIRST_BUCKETS : 0;
 	return mirror->buckets ? 0 : -ENOMEM;
 }
@@ -47,7 +47,7 @@ struct mirror_node *mirror_find(struct mirror *mirror, const struct mirror_node 
 {
 	struct mirror_node *node = *bucket(mirror, dir, name);
 
-	while (node && (node->dir != dir || strcmp(node->name, name)))
+	while (node && (node->dir != dir || strcmp(node->name, name) != 0))
 		node = node->chain;
 	return node;
 }
@@ -57,7 +57,7 @@ static void grow(struct mirror *mirror)
 {
 	size_t old_count = mirror->bucket_count;
 	struct mirror_node **old = mirror->buckets;
-	struct mirror_node **made = calloc(old_count * 2, sizeof(*made));
+	struct mirror_node **made = calloc(old_count * 2, sizeof(void *));
 
 	if (!made)
 		return;

@@ -59,20 +59,22 @@ static uint32_t take_slot(struct node_table *table)
 
 int node_table_new(struct vnode *root, struct node_table **out)
 {
-	autofree struct node_table *table = calloc(1, sizeof(*table));
+	struct node_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
 	table->room = 64;
 	table->slots = calloc(table->room, sizeof(*table->slots));
-	if (!table->slots)
+	if (!table->slots) {
+		free(table);
 		return -ENOMEM;
+	}
 	pthread_mutex_init(&table->lock, NULL);
 	table->slots[ROOT_SLOT].node = vn_ref(root);
 	table->count = ROOT_SLOT + 1;
 	root->lookups = 1; /* never forgotten */
 	root->id = ROOT_SLOT;
-	*out = move_ptr(table);
+	*out = table;
 	return 0;
 }
 

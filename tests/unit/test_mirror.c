@@ -345,9 +345,11 @@ static void tell(void *arg, const struct mirror_place *place)
 {
 	struct told *told = arg;
 
+	size_t len = strlen(told->names);
+
 	told->count++;
-	strcat(told->names, place->name);
-	strcat(told->names, place->is_dir ? "/ " : " ");
+	snprintf(told->names + len, sizeof(told->names) - len, "%s%s ", place->name,
+		 place->is_dir ? "/" : "");
 }
 
 static void only_what_was_told_is_taken_back(void **state)
