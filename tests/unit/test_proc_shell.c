@@ -156,7 +156,7 @@ static void test_interrupt_reaches_the_job(void **state)
 	struct talk *talk = open_talk(state, "int", &settings);
 	struct call call = live_call(20);
 
-	TYPE(talk, "echo st''art; sleep 1000; echo \"af\"ter\n");
+	TYPE(talk, "sh -c 'echo st\"\"art; exec sleep 1000'\n");
 	wait_text(talk, "start\r\n");
 	assert_int_equal(proc_shell_signal(talk->live->guest, &call, "int", "INT", NULL), 0);
 	TYPE(talk, "echo goes\"on\"\n");
@@ -183,6 +183,20 @@ static void test_end(void **state)
 	assert_int_equal(talk->shell.exit_code, 5);
 	assert_int_equal(proc_shell_write(talk->live->guest, &call, "end", "x", 1, NULL), -EBUSY);
 	close_talk(talk);
+}
+
+/* Five seconds for a shell that does not want to go, and none of them the agent's. */
+static void test_stubborn(void **state)
+{
+	struct proc_settings settings = { 0 };
+	struct talk *talk = open_talk(state, "stubborn", &settings);
+	struct live_guest *live = talk->live;
+
+	TYPE(talk, "trap '' HUP; echo go\"ne\"\n");
+	wait_text(talk, "gone");
+	close_talk(talk);
+	assert_true(live_guest_longest(live) < 3);
+	assert_true(live_guest_longest(live) > 0 || !live_guest_is_reference());
 }
 
 static void test_errors(void **state)
@@ -234,7 +248,7 @@ int main(void)
 		cmocka_unit_test(test_talk),       cmocka_unit_test(test_characters),
 		cmocka_unit_test(test_long_input), cmocka_unit_test(test_interrupt_reaches_the_job),
 		cmocka_unit_test(test_end),        cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_odd_bytes),
+		cmocka_unit_test(test_odd_bytes),  cmocka_unit_test(test_stubborn),
 	};
 
 	return cmocka_run_group_tests(tests, live_guest_setup, live_guest_teardown);
