@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,18 +50,13 @@ const char *local_socket(const struct local *local)
 	return local->socket;
 }
 
-/* Whether FORMAT's path is a program; *PATH has it then. */
-static bool __attribute__((format(printf, 2, 3)))
-try_program(char path[static PATH_MAX], const char *format, ...)
+/* Whether the LEN characters of DIR and then TAIL are the path of a program; PATH has it then. */
+static bool try_program(char path[static PATH_MAX], const char *dir, size_t len, const char *tail)
 {
+	int size = snprintf(path, PATH_MAX, "%.*s%s", (int)len, dir, tail);
 	struct stat st;
-	va_list list;
-	int len;
 
-	va_start(list, format);
-	len = vsnprintf(path, PATH_MAX, format, list);
-	va_end(list);
-	return len > 0 && len < PATH_MAX && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	return size > 0 && size < PATH_MAX && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
 	       access(path, X_OK) == 0;
 }
 
@@ -71,12 +65,14 @@ static bool find_program(const char *name, char path[static PATH_MAX])
 {
 	static const char usual[] = "/usr/local/bin:/usr/bin:/bin";
 	const char *lists[] = { getenv("PATH"), usual };
+	char tail[64];
 
+	snprintf(tail, sizeof(tail), "/%s", name);
 	for (size_t i = 0; i < 2; i++) {
 		for (const char *item = lists[i]; item && *item;) {
 			size_t len = strcspn(item, ":");
 
-			if (item[0] == '/' && try_program(path, "%.*s/%s", (int)len, item, name))
+			if (item[0] == '/' && try_program(path, item, len, tail))
 				return true;
 			item += len + (item[len] == ':');
 		}
@@ -86,22 +82,23 @@ static bool find_program(const char *name, char path[static PATH_MAX])
 
 static int find_agent(char path[static PATH_MAX], struct error *err)
 {
+	/* Where it may be, seen from the directory of the running program. */
+	static const char *const places[] = { "/vsockfs-agent", "/../libexec/vsockfs/vsockfs-agent",
+					      "/../protocol/agent/vsockfs-agent" };
 	const char *chosen = getenv("VSOCKFS_AGENT");
 	char self[PATH_MAX];
 	ssize_t len;
 
 	if (chosen && *chosen) {
-		if (try_program(path, "%s", chosen))
+		if (try_program(path, chosen, strlen(chosen), ""))
 			return 0;
 		return error_set(err, ENOENT, "VSOCKFS_AGENT names no program: %s", chosen);
 	}
-	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len > 0) {
-		self[len] = '\0';
-		*strrchr(self, '/') = '\0';
-		if (try_program(path, "%s/vsockfs-agent", self) ||
-		    try_program(path, "%s/../libexec/vsockfs/vsockfs-agent", self) ||
-		    try_program(path, "%s/../protocol/agent/vsockfs-agent", self))
+	len = readlink("/proc/self/exe", self, sizeof(self));
+	for (size_t i = 0; len > 0 && i < sizeof(places) / sizeof(*places); i++) {
+		const char *slash = memrchr(self, '/', (size_t)len);
+
+		if (slash && try_program(path, self, (size_t)(slash - self), places[i]))
 			return 0;
 	}
 	if (find_program("vsockfs-agent", path))
