@@ -124,6 +124,7 @@ void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t offset, struct f
 		return;
 	if (size > MAX_READ)
 		size = MAX_READ;
+	req_set_room(op.req, size);
 	/* Once the node has parked it, the request is another thread's, which may be done first. */
 	parked = req_ref(op.req);
 	bytes = malloc(size ? size : 1);
