@@ -172,7 +172,7 @@ static int remember(struct walk *walk, const struct stat *st, const char *path, 
 	if (!seen)
 		return -ENOMEM;
 	seen->id = key.id;
-	strcpy(seen->path, path);
+	memcpy(seen->path, path, strlen(path) + 1);
 	HASH_ADD(hh, walk->seen, id, sizeof(seen->id), seen);
 	return 0;
 }

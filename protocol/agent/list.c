@@ -142,7 +142,7 @@ static int list(struct listing *listing, int workspace, const char *below, mode_
 int action_list_workspace(struct request *request, struct reply *reply, struct error *err)
 {
 	autopath struct workspace_path path = { 0 };
-	struct listing listing = { .path = BUF_INIT(2 * LIMIT_PATH) };
+	struct listing listing = { .path = BUF_INIT((size_t)2 * LIMIT_PATH) };
 	autoclose int workspace = -1;
 	mode_t mode = 0;
 	int rc;

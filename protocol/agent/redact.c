@@ -84,7 +84,7 @@ static size_t match(const struct redact *redact, const char *bytes, size_t len, 
 		const struct redact_value *value = &redact->values[i];
 		size_t common = value->len < len ? value->len : len;
 
-		if (memcmp(value->bytes, bytes, common))
+		if (memcmp(value->bytes, bytes, common) != 0)
 			continue;
 		if (common < value->len)
 			*open = true;

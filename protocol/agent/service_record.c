@@ -151,7 +151,7 @@ static size_t find(const char *const *names, size_t count, const char *text)
 {
 	size_t i = 0;
 
-	while (i < count && (!text || strcmp(names[i], text)))
+	while (i < count && (!text || strcmp(names[i], text) != 0))
 		i++;
 	return i;
 }

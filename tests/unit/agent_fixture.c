@@ -21,6 +21,7 @@
 #include "protocol/agent/listen.h"
 #include "protocol/agent/server.h"
 #include "protocol/agent/tree.h"
+#include "protocol/buf.h"
 #include "protocol/wire.h"
 
 void agent_make(struct agent_fixture *fixture)
@@ -251,16 +252,17 @@ void agent_expect_error(json_t *reply, const char *part)
 
 void agent_expect_keys(const json_t *reply, const char *keys)
 {
-	char text[1024] = "";
+	struct buf text = BUF_INIT(4096);
 	const char *key;
 	json_t *value;
 
 	json_object_foreach ((json_t *)reply, key, value) {
-		if (text[0])
-			strcat(text, " ");
-		strcat(text, key);
+		if (text.len)
+			buf_adds(&text, " ");
+		buf_adds(&text, key);
 	}
-	assert_string_equal(text, keys);
+	assert_string_equal(buf_str(&text), keys);
+	buf_free(&text);
 }
 
 long agent_peak_kib(const struct agent_fixture *fixture)

@@ -167,10 +167,10 @@ static void test_line_without_newline_ends_with_the_stream(void **state)
 
 static void test_long_line_is_refused(void **state)
 {
-	char *line = malloc(2 * LIMIT_REQUEST_LINE);
+	char *line = malloc((size_t)2 * LIMIT_REQUEST_LINE);
 
-	memset(line, ' ', 2 * LIMIT_REQUEST_LINE);
-	line[2 * LIMIT_REQUEST_LINE - 1] = '\0';
+	memset(line, ' ', (size_t)2 * LIMIT_REQUEST_LINE);
+	line[(size_t)2 * LIMIT_REQUEST_LINE - 1] = '\0';
 	line[0] = '{';
 	agent_expect_error(agent_upload(*state, line, "", 0), "102400");
 	free(line);
@@ -221,7 +221,7 @@ static void test_clients_that_leave_early_are_harmless(void **state)
 		"",
 		"{\"comm",
 		"{\"command\": \"echo gone\"}\n",
-		"{\"command\": \"head -c 3000000 /dev/zero | tr '\\\\0' x\"}\n",
+		"{\"command\": \"head -c 400000 /dev/zero | tr '\\\\0' x\"}\n",
 		"{\"action\": \"extract_archive\", \"archive_size\": 100000}\nabc",
 		"{\"action\": \"export_archive\"}\n",
 		"[]\n",
@@ -271,7 +271,7 @@ static int connect_bridge(const struct agent_fixture *fixture)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	strcpy(address.sun_path, fixture->bridge);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", fixture->bridge);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }

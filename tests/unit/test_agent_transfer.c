@@ -167,7 +167,7 @@ static json_t *upload_big(const struct agent_fixture *fixture, int64_t size)
 
 	assert_int_equal(archive_file_header("big", size, &header, &len, &err), 0);
 	snprintf(line, sizeof(line), "{\"action\": \"extract_archive\", \"archive_size\": %lld}\n",
-		 (long long)(size + (int64_t)len + 1024));
+		 (long long)size + (long long)len + 1024);
 	agent_send(fd, line, strlen(line));
 	agent_send(fd, header, len);
 	for (int64_t left = size; left; left -= (int64_t)sizeof(zeros))
