@@ -3,6 +3,7 @@
  */
 #include "protocol/line/shell_text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +61,9 @@ int shtext_base64_decode(struct buf *out, const char *text, size_t len)
 	if (!solid)
 		return -ENOMEM;
 	for (size_t i = 0; i < len; i++)
-		if (!memchr(" \n\r\t", text[i], 4))
+		if (!isspace((unsigned char)text[i]))
 			solid[kept++] = text[i];
+	solid[kept] = '\0';
 	rc = base64_decode(solid, kept, &bytes, &size);
 	if (rc)
 		return rc == -ENOMEM ? rc : -EPROTO;

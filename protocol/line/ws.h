@@ -69,7 +69,8 @@ struct ws_inode {
 	struct timespec written; /* lock: this side's time of the last unsent write */
 	struct ws_dirty dirty;   /* lock */
 	bool told;               /* lock: the error of the last flush was returned to a caller */
-	int64_t unsure; /* lock: size before an append that the guest may have; -1 for none */
+	int64_t unsure;  /* lock: size before an append that the guest may have; -1 for none */
+	uint64_t orphan; /* lock: a staged file that a flush left when it was given up, or 0 */
 	struct ws_chunk chunks[WS_CHUNKS]; /* lock; [0] is the newest */
 	size_t window;                     /* lock: bytes of the next fetch */
 	int64_t next;                      /* lock: where a sequential read would go on */
@@ -88,7 +89,9 @@ struct workspace {
 	atomic_ullong seq;    /* counts own changes that have been answered */
 	atomic_ullong serial; /* names in the staging directory */
 	atomic_llong cached;  /* bytes in chunks */
-	atomic_bool staged;   /* the staging directory may exist */
+	atomic_bool staged;   /* the staging directory may exist: to be removed */
+	atomic_bool swept;    /* ws_stage_prepare was done */
+	size_t range;         /* bytes of a listing that one reply may have; tests have less */
 	pthread_mutex_t lock;
 	struct ws_inode *inodes; /* lock: by key */
 };
@@ -156,6 +159,8 @@ int ws_parse_numbers(const char *text, uint64_t *numbers, size_t count);
 /* The open inode for ATTR's key, or a new one, at PATH; with a reference. */
 int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *attr,
 		 struct ws_inode **out);
+/* An open inode by its key or NULL.  ws->lock held. */
+struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key);
 /* An open inode by its path or NULL; with a reference. */
 struct ws_inode *ws_inode_at(struct workspace *ws, const char *path);
 /* An open inode by its key or NULL; with a reference. */

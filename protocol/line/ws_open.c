@@ -101,28 +101,31 @@ static int open_truncating(struct workspace *ws, const struct call *call, const 
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err)
 {
-	autofree struct ws_file *file = calloc(1, sizeof(*file));
 	uint64_t seq = atomic_load(&ws->seq);
 	int rc = ws_check_path(path, flags & O_CREAT ? WS_CREATE : WS_LOOKUP, err);
+	struct ws_file *file;
 
 	if (rc == -EEXIST)
 		rc = error_set(err, EISDIR, "the workspace itself is a directory");
 	if (rc)
 		return rc;
+	file = calloc(1, sizeof(*file));
 	if (!file)
 		return error_set(err, ENOMEM, "no memory for an open file");
 	if (wants_write(flags) && flags & O_TRUNC)
 		rc = open_truncating(ws, call, path, flags, mode, &file->inode, attr, err);
 	else
 		rc = open_inode(ws, call, path, flags, mode, &file->inode, attr, err);
-	if (rc)
+	if (rc) {
+		free(file);
 		return rc;
+	}
 	pthread_mutex_lock(&ws->lock);
 	file->inode->handles++;
 	pthread_mutex_unlock(&ws->lock);
 	file->flags = flags;
 	ws_attr_overlay(ws, seq, attr);
-	*out = move_ptr(file);
+	*out = file;
 	return 0;
 }
 

@@ -21,7 +21,7 @@ int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc;
 
-	if (atomic_load(&ws->staged))
+	if (atomic_load(&ws->swept))
 		return 0;
 	ws_script_var(&script, "r", ws->root);
 	ws_script_var(&script, "s", ws->stage);
@@ -31,6 +31,8 @@ int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error
 	rc = ws_run_attr(ws, call, &script, NULL, err);
 	if (!rc || ws_unanswered(rc))
 		atomic_store(&ws->staged, true);
+	if (!rc)
+		atomic_store(&ws->swept, true);
 	return rc;
 }
 

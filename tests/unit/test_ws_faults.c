@@ -168,6 +168,7 @@ static void test_append_lost_upload(void **state)
 	FIXTURE;
 	ok(f, ws_stage_prepare(f->ws, &f->call, &f->err));
 	append_lost(f, 100000, 1); /* the upload */
+	assert_int_equal(staged_files(f), 0);
 	f->ws->serial += 100;
 	append_lost(f, 100000, 2);
 }
