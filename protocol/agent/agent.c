@@ -44,6 +44,12 @@ void agent_interrupt(struct agent *agent)
 	children_kill(agent->children);
 }
 
+void agent_abandon(struct agent *agent)
+{
+	agent_interrupt(agent);
+	services_end(agent->services);
+}
+
 void agent_free(struct agent *agent)
 {
 	if (!agent)

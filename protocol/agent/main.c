@@ -214,8 +214,10 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		fprintf(stderr, "vsockfs-agent: %s\n", err.text);
 	/* A request that did not end still uses the agent: leave that to the kernel. */
-	if (stuck)
+	if (stuck) {
+		agent_abandon(agent);
 		_exit(1);
+	}
 	agent_free(agent);
 	return rc < 0 ? 1 : 0;
 }

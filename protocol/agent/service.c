@@ -24,7 +24,7 @@
 #define STOP_MS 10000
 #define GIVE_UP_MS 5000 /* for one that was not ready in time */
 #define SETTLE_MS 5000  /* for the reaper's word on a child that has ended */
-#define LINGER_MS 1000  /* for each at the agent's end */
+#define LINGER_MS 1000  /* for all at the agent's end */
 
 /* Hold the lock.  What cannot be written costs the next agent its knowledge, not us ours. */
 static void save(struct service *service)
@@ -154,7 +154,7 @@ static int launch(struct service *service, const struct service_spec *spec, stru
 		.env = spec->env,
 		.cwd = spec->host_cwd,
 		.fds = { -1, out, errors },
-		.outlives = !service->services->agent->options.lifeline,
+		.outlives = true, /* services_end ends it, gently */
 		.on_end = on_end,
 		.arg = service,
 	};
@@ -333,18 +333,22 @@ void services_interrupt(struct services *services)
 void services_end(struct services *services)
 {
 	struct service *service, *next;
+	int64_t deadline;
 
 	if (!services || !services->agent->options.lifeline)
 		return;
-	/* No request is served any more: the table does not change. */
+	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
+	pthread_mutex_lock(&services->lock);
 	HASH_ITER (hh, services->by_name, service, next) {
 		if (service_is_running(service))
 			service_signal(service, SIGTERM);
 	}
+	deadline = clock_ms() + LINGER_MS;
 	HASH_ITER (hh, services->by_name, service, next) {
-		service_wait_ended(service, clock_ms() + LINGER_MS);
+		service_wait_ended(service, deadline);
 		service_signal(service, SIGKILL);
 	}
+	pthread_mutex_unlock(&services->lock);
 }
 
 void services_free(struct services *services)

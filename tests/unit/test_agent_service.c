@@ -256,6 +256,23 @@ static void test_lifeline_ends_services(void **state)
 	agent_remove(&fixture);
 }
 
+/* Gently: a service may put its things in order. */
+static void test_lifeline_asks_before_it_kills(void **state)
+{
+	struct agent_fixture fixture;
+
+	(void)state;
+	agent_make(&fixture);
+	agent_start(&fixture);
+	json_decref(service_start(&fixture, "tidy",
+				  "trap 'touch tidied; exit' TERM; touch up; "
+				  "while :; do sleep 0.05; done",
+				  "{\"type\": \"file\", \"path\": \"up\"}", 30));
+	agent_stop(&fixture);
+	assert_true(agent_has(&fixture, "tidied"));
+	agent_remove(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_tail_lines),
 		cmocka_unit_test(test_services_outlive_the_agent),
 		cmocka_unit_test(test_lifeline_ends_services),
+		cmocka_unit_test(test_lifeline_asks_before_it_kills),
 	};
 
 	return cmocka_run_group_tests_name("agent service", tests, agent_setup, agent_teardown);
