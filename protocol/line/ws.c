@@ -73,7 +73,7 @@ static int sync_one(struct ws_inode *inode, void *arg)
 int ws_sync(struct workspace *ws, const struct call *call, struct error *err)
 {
 	struct sync sync = { .call = call, .err = err };
-	int rc = ws_inode_each_dirty(ws, sync_one, &sync);
+	int rc = ws_inode_each_dirty(ws, call, sync_one, &sync);
 
 	if (rc && !sync.rc)
 		return error_set(err, -rc, "no memory to write back what is unsent");

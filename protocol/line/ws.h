@@ -165,22 +165,24 @@ struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key);
 struct ws_inode *ws_inode_at(struct workspace *ws, const char *path);
 /* An open inode by its key or NULL; with a reference. */
 struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr);
-/* Drops a reference; the last frees it, with all that was not sent.  The number of its staged link, or 0. */
-uint64_t ws_inode_put(struct ws_inode *inode);
+/* Drops a reference; the last frees it, with all that was not sent, and removes its staged link. */
+void ws_inode_put(struct ws_inode *inode, const struct call *call);
 /* Whether it has unsent writes. */
 bool ws_inode_dirty(struct ws_inode *inode);
-/* Calls with a reference for each inode that has unsent writes until one returns not 0. */
-int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode, void *arg),
-			void *arg);
+/* Calls EACH, with a reference, for every inode that has unsent writes.  The first failure. */
+int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+			int (*each)(struct ws_inode *inode, void *arg), void *arg);
 
-/* The name PATH is gone; its inode lives on under STAGED (0: not). */
+/* ws_names.c: where open files are, while names change */
+
+/* The name of INODE is gone; it lives on under STAGED (0: not). */
 void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
 /* FROM became TO, with all that is below; EXCHANGE: and TO became FROM. */
 void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange);
 /* The same, but perhaps: the answer was not waited for. */
 void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange);
 
-/* The name PATH is gone, perhaps, and STAGED made. */
+/* The name of INODE is gone, perhaps, and STAGED made. */
 void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
 /*
  * Asks where the files are of which that is not sure.  Call with names held exclusively, before
@@ -195,6 +197,8 @@ int ws_names_settle_all(struct workspace *ws, const struct call *call, struct er
  * ESTALE).  Call with names held.
  */
 int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err);
+
+/* ws_inode.c: what is known of open files, and what is told */
 
 /* What is told about a file: unsent writes and the staged link taken into account. */
 void ws_attr_overlay(struct workspace *ws, uint64_t seq, struct ws_attr *attr);

@@ -192,7 +192,7 @@ static int setattr_any_name(struct workspace *ws, const struct call *call, const
 		if (!rc)
 			rc = setattr_path(ws, call, path, mask, in, out, err);
 	}
-	ws_inode_put(inode);
+	ws_inode_put(inode, call);
 	return rc;
 }
 
@@ -219,7 +219,7 @@ int ws_setattr(struct workspace *ws, const struct call *call, const char *path,
 	rc = -ESTALE;
 	if (inode) {
 		rc = ws_inode_flush(inode, call, buf_str(&statements), out, err);
-		ws_inode_put(inode);
+		ws_inode_put(inode, call);
 	}
 	return rc == -ESTALE ? setattr_any_name(ws, call, path, mask, in, out, err) : rc;
 }

@@ -192,7 +192,7 @@ int ws_names_settle(struct workspace *ws, const struct call *call, struct error 
 			error_copy(err, &why);
 		else
 			settle(inode, moved_there);
-		ws_inode_put(inode);
+		ws_inode_put(inode, call);
 	}
 	return rc;
 }
@@ -204,7 +204,7 @@ int ws_names_settle_all(struct workspace *ws, const struct call *call, struct er
 
 	if (!unsure)
 		return 0;
-	ws_inode_put(unsure);
+	ws_inode_put(unsure, call);
 	rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
 	if (rc)
 		return rc;

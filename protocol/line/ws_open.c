@@ -14,7 +14,7 @@ static bool wants_write(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* An existing "$p" is a regular file that may be opened so.  The shell's messages end as errnos do. */
+/* "$p" exists and may be opened so.  What a shell says of a redirection ends as errnos do. */
 static void script_existing(struct buf *script, int flags)
 {
 	if (flags & O_CREAT && flags & O_EXCL)
@@ -94,7 +94,7 @@ static int open_truncating(struct workspace *ws, const struct call *call, const 
 			ws_latch_drop(&before->gate);
 	}
 	if (before)
-		ws_inode_put(before);
+		ws_inode_put(before, call);
 	return rc;
 }
 
@@ -202,7 +202,6 @@ int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 	struct ws_inode *inode = file->inode;
 	struct workspace *ws = inode->ws;
 	struct error why = { 0 };
-	uint64_t staged;
 	bool last, told;
 	int rc = 0;
 
@@ -214,9 +213,7 @@ int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 	pthread_mutex_lock(&inode->lock);
 	told = inode->told;
 	pthread_mutex_unlock(&inode->lock);
-	staged = ws_inode_put(inode);
-	if (staged)
-		ws_stage_remove(ws, call, staged, NULL);
+	ws_inode_put(inode, call);
 	free(file);
 	return rc && !told ? error_copy(err, &why) : 0;
 }

@@ -113,7 +113,7 @@ struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr)
 	return inode;
 }
 
-uint64_t ws_inode_put(struct ws_inode *inode)
+void ws_inode_put(struct ws_inode *inode, const struct call *call)
 {
 	struct workspace *ws = inode->ws;
 	uint64_t staged = 0;
@@ -128,7 +128,8 @@ uint64_t ws_inode_put(struct ws_inode *inode)
 	pthread_mutex_unlock(&ws->lock);
 	if (last)
 		inode_free(inode);
-	return staged;
+	if (staged) /* what cannot be removed now goes with the directory */
+		ws_stage_remove(ws, call, staged, NULL);
 }
 
 bool ws_inode_dirty(struct ws_inode *inode)
@@ -159,8 +160,8 @@ static int collect_dirty(struct workspace *ws, struct ws_inode ***out, size_t *c
 	return *out ? 0 : -ENOMEM;
 }
 
-int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode, void *arg),
-			void *arg)
+int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+			int (*each)(struct ws_inode *inode, void *arg), void *arg)
 {
 	autofree struct ws_inode **inodes = NULL;
 	size_t count;
@@ -169,7 +170,7 @@ int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode
 	for (size_t i = 0; i < count; i++) {
 		int failed = each(inodes[i], arg);
 
-		ws_inode_put(inodes[i]);
+		ws_inode_put(inodes[i], call);
 		if (!rc)
 			rc = failed;
 	}
