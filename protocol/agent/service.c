@@ -340,14 +340,20 @@ void services_end(struct services *services)
 	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
 	pthread_mutex_lock(&services->lock);
 	HASH_ITER (hh, services->by_name, service, next) {
+		service_set_reason(service, "sigterm");
 		if (service_is_running(service))
 			service_signal(service, SIGTERM);
 	}
 	deadline = clock_ms() + LINGER_MS;
 	HASH_ITER (hh, services->by_name, service, next) {
-		service_wait_ended(service, deadline);
+		if (!service_wait_ended(service, deadline))
+			service_set_reason(service, "sigkill");
 		service_signal(service, SIGKILL);
 	}
+	/* So that the records say how it went. */
+	deadline = clock_ms() + LINGER_MS;
+	HASH_ITER (hh, services->by_name, service, next)
+		service_wait_ended(service, deadline);
 	pthread_mutex_unlock(&services->lock);
 }
 

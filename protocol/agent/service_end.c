@@ -87,23 +87,25 @@ bool service_wait_ended(struct service *service, int64_t deadline)
 	return true;
 }
 
-void service_end(struct service *service, const char *reason, int64_t grace_ms)
+void service_set_reason(struct service *service, const char *reason)
 {
-	int64_t deadline;
-
 	pthread_mutex_lock(&service->lock);
 	service_look_after(service);
 	if (service->record.state == SERVICE_RUNNING)
 		service->record.stop_reason = reason;
 	pthread_mutex_unlock(&service->lock);
+}
 
+void service_end(struct service *service, const char *reason, int64_t grace_ms)
+{
+	int64_t deadline;
+
+	service_set_reason(service, reason);
 	if (!service_signal(service, SIGTERM))
 		return;
 	if (!service_wait_ended(service, clock_ms() + grace_ms)) {
-		pthread_mutex_lock(&service->lock);
-		if (service->record.state == SERVICE_RUNNING && !strcmp(reason, "sigterm"))
-			service->record.stop_reason = "sigkill";
-		pthread_mutex_unlock(&service->lock);
+		if (!strcmp(reason, "sigterm"))
+			service_set_reason(service, "sigkill");
 		service_signal(service, SIGKILL);
 		service_wait_ended(service, clock_ms() + KILL_MS);
 	}
