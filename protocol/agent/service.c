@@ -20,7 +20,6 @@
 #include "protocol/agent/session.h"
 #include "protocol/cleanup.h"
 
-#define MAX_SERVICES 4096
 #define STOP_MS 10000
 #define GIVE_UP_MS 5000 /* for one that was not ready in time */
 #define SETTLE_MS 5000  /* for the reaper's word on a child that has ended */
@@ -55,7 +54,7 @@ static struct service *get(struct services *services, const char *name, struct e
 
 	pthread_mutex_lock(&services->lock);
 	HASH_FIND_STR(services->by_name, name, service);
-	if (!service && HASH_COUNT(services->by_name) < MAX_SERVICES)
+	if (!service && HASH_COUNT(services->by_name) < LIMIT_AGENT_SERVICES)
 		service = calloc(1, sizeof(*service));
 	if (!service) {
 		error_set(err, ENOMEM, "there are too many services");
