@@ -150,10 +150,8 @@ int children_new(struct children **out, struct error *err)
 
 void children_kill(struct children *children)
 {
-	struct child *child, *next;
-
 	pthread_mutex_lock(&children->lock);
-	HASH_ITER (hh, children->by_pid, child, next) {
+	for (struct child *child = children->by_pid; child; child = child->hh.next) {
 		if (!child->outlives)
 			kill(-child->pid, SIGKILL);
 	}
@@ -163,23 +161,21 @@ void children_kill(struct children *children)
 /* Some child that does not outlive the agent, referenced; NULL when none is left. */
 static struct child *mortal(struct children *children)
 {
-	struct child *child, *next, *found = NULL;
+	struct child *child;
 
 	pthread_mutex_lock(&children->lock);
-	HASH_ITER (hh, children->by_pid, child, next) {
-		if (!child->outlives) {
-			found = child;
-			atomic_fetch_add(&found->refs, 1);
-			break;
-		}
-	}
+	child = children->by_pid;
+	while (child && child->outlives)
+		child = child->hh.next;
+	if (child)
+		atomic_fetch_add(&child->refs, 1);
 	pthread_mutex_unlock(&children->lock);
-	return found;
+	return child;
 }
 
 void children_free(struct children *children)
 {
-	struct child *child, *next;
+	struct child *child;
 
 	if (!children)
 		return;
@@ -193,7 +189,7 @@ void children_free(struct children *children)
 	}
 	raise_event(children->stop);
 	pthread_join(children->reaper, NULL);
-	HASH_ITER (hh, children->by_pid, child, next) {
+	while ((child = children->by_pid) != NULL) {
 		HASH_DEL(children->by_pid, child);
 		child_unref(child);
 	}

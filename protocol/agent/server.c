@@ -197,7 +197,7 @@ bool server_free(struct server *server)
 
 	pthread_mutex_lock(&server->lock);
 	/* What was asked is still answered, but nothing more is read. */
-	DL_FOREACH (server->connections, connection)
+	for (connection = server->connections; connection; connection = connection->next)
 		shutdown(connection->fd, SHUT_RD);
 	while (server->connections && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&server->ended, &server->lock, &until);

@@ -331,38 +331,38 @@ void services_interrupt(struct services *services)
 
 void services_end(struct services *services)
 {
-	struct service *service, *next;
+	struct service *service;
 	int64_t deadline;
 
 	if (!services || !services->agent->options.lifeline)
 		return;
 	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
 	pthread_mutex_lock(&services->lock);
-	HASH_ITER (hh, services->by_name, service, next) {
+	for (service = services->by_name; service; service = service->hh.next) {
 		service_set_reason(service, "sigterm");
 		if (service_is_running(service))
 			service_signal(service, SIGTERM);
 	}
 	deadline = clock_ms() + LINGER_MS;
-	HASH_ITER (hh, services->by_name, service, next) {
+	for (service = services->by_name; service; service = service->hh.next) {
 		if (!service_wait_ended(service, deadline))
 			service_set_reason(service, "sigkill");
 		service_signal(service, SIGKILL);
 	}
 	/* So that the records say how it went. */
 	deadline = clock_ms() + LINGER_MS;
-	HASH_ITER (hh, services->by_name, service, next)
+	for (service = services->by_name; service; service = service->hh.next)
 		service_wait_ended(service, deadline);
 	pthread_mutex_unlock(&services->lock);
 }
 
 void services_free(struct services *services)
 {
-	struct service *service, *next;
+	struct service *service;
 
 	if (!services)
 		return;
-	HASH_ITER (hh, services->by_name, service, next) {
+	while ((service = services->by_name) != NULL) {
 		HASH_DEL(services->by_name, service);
 		service_record_free(&service->record);
 		child_unref(service->child);

@@ -109,13 +109,14 @@ static int read_object(int dir, const char *name, json_t **out)
 {
 	char file[LIMIT_ENTITY_NAME + 16];
 	autoclose int fd = -1;
-	autofree char *text = malloc(MAX_RECORD);
+	autofree char *text = NULL;
 	size_t len = 0;
 
 	snprintf(file, sizeof(file), "%s.json", name);
 	fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	text = malloc(MAX_RECORD);
 	while (text && len < MAX_RECORD) {
 		ssize_t n = read(fd, text + len, MAX_RECORD - len);
 

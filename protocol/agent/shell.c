@@ -415,11 +415,11 @@ int shells_new(struct agent *agent, struct shells **out, struct error *err)
 
 void shells_free(struct shells *shells)
 {
-	struct shell *shell, *next;
+	struct shell *shell;
 
 	if (!shells)
 		return;
-	HASH_ITER (hh, shells->by_id, shell, next) {
+	while ((shell = shells->by_id) != NULL) {
 		if (!child_ended(shell->child, NULL))
 			session_signal(child_pid(shell->child), NULL, SIGKILL);
 		unlist(shell);

@@ -161,6 +161,14 @@ void agent_send(int fd, const void *bytes, size_t len)
 	}
 }
 
+static void grow(char **bytes, size_t room)
+{
+	char *grown = realloc(*bytes, room);
+
+	assert_non_null(grown);
+	*bytes = grown;
+}
+
 char *agent_receive(int fd, size_t *len)
 {
 	size_t room = 4096;
@@ -178,7 +186,7 @@ char *agent_receive(int fd, size_t *len)
 		if (n == 0)
 			return bytes;
 		if (room - *len < 2)
-			bytes = realloc(bytes, room *= 2);
+			grow(&bytes, room *= 2);
 	}
 }
 
