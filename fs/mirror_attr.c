@@ -59,6 +59,9 @@ int mirror_show(struct mirror *mirror, const struct ws_attr *in, struct vn_attr 
 	if (in->size < 0)
 		return -EIO;
 	*out = (struct vn_attr){ .valid = options->attr_timeout };
+	/* Each name is a node here: what is written through one must show through the others. */
+	if (S_ISREG(in->mode) && in->nlink > 1)
+		out->valid = 0;
 	out->st = (struct stat){
 		.st_ino = mirror_ino(mirror, in),
 		.st_mode = in->mode & (S_IFMT | SHOWN_MODE),

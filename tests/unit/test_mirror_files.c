@@ -164,10 +164,15 @@ static void link_gets_a_node_of_its_own(void **state)
 	assert_int_equal(a->ops->link(a, &call, root, "b", &attr), 0);
 	assert_true(attr.valid == 0); /* the kernel looks "b" up at its next use */
 	assert_int_equal(attr.st.st_nlink, 2);
+	b = must_find(root, "b");
+	assert_int_equal(getattr(b, &other), 0);
+	assert_true(other.valid == 0); /* the other name may change it */
+	vn_unref(b);
 	assert_int_equal(root->ops->unlink(root, &call, "a"), 0);
 	b = must_find(root, "b");
 	assert_ptr_not_equal(a, b);
 	assert_int_equal(getattr(b, &other), 0);
+	assert_true(other.valid == 1);
 	assert_int_equal(other.st.st_ino, attr.st.st_ino);
 	assert_int_equal(getattr(a, &attr), -ENOENT);
 	vn_unref(a);
