@@ -174,7 +174,10 @@ char *fake_cat(struct vnode *root, const char *path)
 		/* In small pieces: they have to agree with each other. */
 		got = fake_finish(fake_read(&file, (int64_t)len, 100), &text);
 		if (got > 0) {
-			all = realloc(all, len + (size_t)got + 1);
+			char *more = realloc(all, len + (size_t)got + 1);
+
+			assert_non_null(more);
+			all = more;
 			memcpy(all + len, text, (size_t)got);
 			len += (size_t)got;
 			all[len] = '\0';
