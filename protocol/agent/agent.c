@@ -2,6 +2,7 @@
 #include "protocol/agent/agent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -9,7 +10,12 @@
 #include "protocol/agent/child.h"
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/service.h"
+#include "protocol/agent/session.h"
 #include "protocol/agent/shell.h"
+
+/* Somebody may fork while we look. */
+#define KILL_ROUNDS 10
+#define KILL_PAUSE_MS 10
 
 int agent_new(const struct agent_options *options, struct agent **out, struct error *err)
 {
@@ -41,13 +47,25 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 void agent_interrupt(struct agent *agent)
 {
 	services_interrupt(agent->services);
+	/* First: with their leader gone, the jobs of a shell would not be found. */
+	shells_kill(agent->shells);
 	children_kill(agent->children);
+}
+
+/* With a lifeline: services gently, then all that commands left in the background. */
+static void end_everything(struct agent *agent)
+{
+	if (!agent->options.lifeline)
+		return;
+	services_end(agent->services);
+	for (int i = 0; i < KILL_ROUNDS && session_signal_descendants(SIGKILL); i++)
+		poll(NULL, 0, KILL_PAUSE_MS);
 }
 
 void agent_abandon(struct agent *agent)
 {
 	agent_interrupt(agent);
-	services_end(agent->services);
+	end_everything(agent);
 }
 
 void agent_free(struct agent *agent)
@@ -56,7 +74,7 @@ void agent_free(struct agent *agent)
 		return;
 	/* The rooms first: they hold children. */
 	shells_free(agent->shells);
-	services_end(agent->services);
+	end_everything(agent);
 	children_free(agent->children);
 	services_free(agent->services);
 	free(agent->run_dir);

@@ -334,7 +334,7 @@ void services_end(struct services *services)
 	struct service *service;
 	int64_t deadline;
 
-	if (!services || !services->agent->options.lifeline)
+	if (!services)
 		return;
 	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
 	pthread_mutex_lock(&services->lock);

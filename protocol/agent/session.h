@@ -17,6 +17,9 @@
  */
 size_t session_signal(pid_t leader, const char *mark, int signal);
 
+/* Signals all descendants of this process; returns how many. */
+size_t session_signal_descendants(int signal);
+
 /* When PID was started, in the kernel's ticks since boot: with it a number is no one else. 0: gone. */
 unsigned long long session_start_time(pid_t pid);
 

@@ -413,17 +413,23 @@ int shells_new(struct agent *agent, struct shells **out, struct error *err)
 	return 0;
 }
 
-void shells_free(struct shells *shells)
+void shells_kill(struct shells *shells)
 {
-	struct shell *shell;
-
-	if (!shells)
-		return;
-	while ((shell = shells->by_id) != NULL) {
+	pthread_mutex_lock(&shells->lock);
+	for (struct shell *shell = shells->by_id; shell; shell = shell->hh.next) {
 		if (!child_ended(shell->child, NULL))
 			session_signal(child_pid(shell->child), NULL, SIGKILL);
-		unlist(shell);
 	}
+	pthread_mutex_unlock(&shells->lock);
+}
+
+void shells_free(struct shells *shells)
+{
+	if (!shells)
+		return;
+	shells_kill(shells);
+	while (shells->by_id)
+		unlist(shells->by_id);
 	pthread_mutex_destroy(&shells->lock);
 	free(shells);
 }

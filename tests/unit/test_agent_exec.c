@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,6 +312,26 @@ static void test_bridge_refuses_without_a_word(void **state)
 	}
 }
 
+/* With a lifeline nothing stays that was started, also not in the background. */
+static void test_end_takes_background_children(void **state)
+{
+	struct agent_fixture fixture;
+	json_t *reply;
+	pid_t pid;
+
+	(void)state;
+	agent_make(&fixture);
+	agent_start(&fixture);
+	reply = agent_call(&fixture,
+			   "{\"command\": \"setsid sleep 1000 >/dev/null 2>&1 & echo $!\"}");
+	pid = (pid_t)atoi(json_string_value(json_object_get(reply, "stdout")));
+	json_decref(reply);
+	assert_int_equal(kill(pid, 0), 0);
+	agent_stop(&fixture);
+	assert_int_equal(kill(pid, 0), -1);
+	agent_remove(&fixture);
+}
+
 /* A request that is under way when the agent must end is still answered. */
 static void test_end_interrupts_a_command(void **state)
 {
@@ -360,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_bridge_handshake),
 		cmocka_unit_test(test_bridge_refuses_without_a_word),
 		cmocka_unit_test(test_end_interrupts_a_command),
+		cmocka_unit_test(test_end_takes_background_children),
 	};
 
 	return cmocka_run_group_tests_name("agent exec", tests, agent_setup, agent_teardown);

@@ -1,6 +1,7 @@
 /* test_agent_shell.c - shells on terminals, through a real agent. */
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,21 @@ static void wait_for(const struct agent_fixture *fixture, const char *id, const 
 		json_decref(reply);
 		poll(NULL, 0, 10);
 	}
+}
+
+/* The number behind PART. */
+static pid_t wait_for_number(const struct agent_fixture *fixture, const char *id, const char *part)
+{
+	json_t *reply;
+	pid_t number;
+
+	wait_for(fixture, id, part);
+	wait_for(fixture, id, ".\r\n");
+	reply = read_shell(fixture, id, 0);
+	number = (pid_t)atoi(strstr(json_string_value(json_object_get(reply, "output")), part) +
+			     strlen(part));
+	json_decref(reply);
+	return number;
 }
 
 static void wait_stopped(const struct agent_fixture *fixture, const char *id)
@@ -303,16 +319,23 @@ static void test_reading_in_pieces(void **state)
 	json_decref(close_shell(*state, "p"));
 }
 
-/* Shells that are open when the agent ends do not keep it. */
+/* Shells that are open when the agent ends do not keep it; their jobs end with them. */
 static void test_shells_end_with_the_agent(void **state)
 {
-	for (int i = 0; i < 5; i++) {
-		char id[8];
+	struct agent_fixture fixture;
+	pid_t pid;
 
-		snprintf(id, sizeof(id), "s%d", i);
-		json_decref(open_shell(*state, id, ""));
-		type(*state, id, "trap '' HUP TERM; sleep 1000");
-	}
+	(void)state;
+	agent_make(&fixture);
+	fixture.services_end = false;
+	agent_start(&fixture);
+	json_decref(open_shell(&fixture, "s", ""));
+	wait_for(&fixture, "s", "pyro$ ");
+	type(&fixture, "s", "trap '' HUP TERM; sh -c 'p=pid; echo $p=$$.; exec sleep 1000'");
+	pid = wait_for_number(&fixture, "s", "pid=");
+	agent_stop(&fixture);
+	assert_int_equal(kill(pid, 0), -1);
+	agent_remove(&fixture);
 }
 
 int main(void)
@@ -327,8 +350,7 @@ int main(void)
 		cmocka_unit_test(test_secrets_are_not_shown),
 		cmocka_unit_test(test_close_kills_what_does_not_hear),
 		cmocka_unit_test(test_reading_in_pieces),
-		cmocka_unit_test_setup_teardown(test_shells_end_with_the_agent, agent_setup,
-						agent_teardown),
+		cmocka_unit_test(test_shells_end_with_the_agent),
 	};
 
 	return cmocka_run_group_tests_name("agent shell", tests, agent_setup, agent_teardown);
