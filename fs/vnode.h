@@ -36,7 +36,7 @@ struct vn_attr {
 };
 
 struct vn_file {
-	int flags;        /* open(2)'s */
+	atomic_int flags; /* open(2)'s; F_SETFL changes them, which the next read or write tells */
 	void *priv;       /* the implementation's */
 	bool direct_io;   /* set by open: reads and writes reach the node as they were made */
 	bool nonseekable; /* set by open: a stream */

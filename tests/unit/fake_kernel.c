@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "protocol/cleanup.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/fake_host.h"
 
 static struct call soon(void)
