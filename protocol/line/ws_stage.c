@@ -146,6 +146,7 @@ int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
 	struct upload *upload = upload_new(spool_fd, extents, serial, err);
 	struct line_archive_reply reply = { 0 };
 	struct line_payload payload;
+	struct error why = { 0 };
 	int rc;
 
 	if (!upload)
@@ -156,12 +157,12 @@ int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
 		.read = upload_read,
 		.destroy = upload_free,
 	};
-	rc = line_extract_archive(ws->guest, call, ws->stage, payload, &reply, err);
+	rc = line_extract_archive(ws->guest, call, ws->stage, payload, &reply, &why);
 	line_archive_reply_free(&reply);
-	if (rc == -EREMOTEIO) {
-		if (err)
-			err->code = error_from_text(err->text, EIO);
-		rc = error_wrap(err, err ? rc : -EIO, "the guest's agent cannot take an upload");
+	if (rc == -EREMOTEIO) { /* in the agent's words; a full disk leaves half of the file */
+		why.code = error_from_text(why.text, EIO);
+		error_wrap(&why, rc, "the guest's agent cannot take an upload");
+		ws_stage_remove(ws, call, serial, NULL);
 	}
-	return rc;
+	return rc ? error_copy(err, &why) : 0;
 }

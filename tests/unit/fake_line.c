@@ -249,7 +249,12 @@ int line_extract_archive(struct guest *guest, const struct call *call, const cha
 		out->entry_count++;
 		rc = take_member(tar, entry, destination);
 	}
-	rc = rc == ARCHIVE_EOF ? 0 : error_set(err, EREMOTEIO, "the archive cannot be extracted");
+	if (fault == FAKE_FULL)
+		rc = error_set(err, EREMOTEIO, "[Errno 28] No space left on device: 'data'");
+	else
+		rc = rc == ARCHIVE_EOF ?
+			     0 :
+			     error_set(err, EREMOTEIO, "the archive cannot be extracted");
 	if (!rc && rest.size)
 		rc = error_set(err, EREMOTEIO, "the archive goes on after its end");
 	if (!rc && fault == FAKE_INTERRUPT)

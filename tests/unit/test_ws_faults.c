@@ -99,6 +99,24 @@ static void test_full_upload(void **state)
 	full(f, 100000);
 }
 
+/* The staging directory's disk is full: told as that, also to who wants no sentence. */
+static void test_full_staging(void **state)
+{
+	FIXTURE;
+	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	char *bytes = bytes_of(100000, 'x');
+
+	ws_must_write(f, file, 0, bytes);
+	ok(f, ws_stage_prepare(f->ws, &f->call, &f->err));
+	f->guest->fault = FAKE_FULL;
+	f->guest->faults = 1;
+	assert_int_equal(ws_flush(file, &f->call, NULL), -ENOSPC);
+	assert_int_equal(staged_files(f), 0);
+	ws_must_close(f, file);
+	ws_has(f, "f", bytes);
+	free(bytes);
+}
+
 /* An append that does not fit is taken back, and made once when it does. */
 static void append_full(struct fixture *f, size_t size)
 {
@@ -342,12 +360,19 @@ static void test_threads(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	ws_test(test_away),        ws_test(test_close_fails),
-	ws_test(test_full),        ws_test(test_full_upload),
-	ws_test(test_append_full), ws_test(test_append_full_upload),
-	ws_test(test_append_lost), ws_test(test_append_lost_upload),
-	ws_test(test_sync),        ws_test(test_lies),
-	ws_test(test_changed),     ws_test(test_cancelled),
+	ws_test(test_away),
+	ws_test(test_close_fails),
+	ws_test(test_full),
+	ws_test(test_full_upload),
+	ws_test(test_full_staging),
+	ws_test(test_append_full),
+	ws_test(test_append_full_upload),
+	ws_test(test_append_lost),
+	ws_test(test_append_lost_upload),
+	ws_test(test_sync),
+	ws_test(test_lies),
+	ws_test(test_changed),
+	ws_test(test_cancelled),
 	ws_test(test_threads),
 };
 
