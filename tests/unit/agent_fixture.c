@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <cmocka.h>
 
 #include "protocol/agent/agent.h"
+#include "protocol/agent/clock.h"
 #include "protocol/agent/listen.h"
 #include "protocol/agent/server.h"
 #include "protocol/agent/tree.h"
@@ -273,6 +275,16 @@ void agent_expect_keys(const json_t *reply, const char *keys)
 	}
 	assert_string_equal(buf_str(&text), keys);
 	buf_free(&text);
+}
+
+void agent_expect_gone(pid_t pid)
+{
+	int64_t deadline = clock_ms() + 20000;
+
+	while (kill(pid, 0) == 0) {
+		assert_true(clock_until(deadline) > 0);
+		poll(NULL, 0, 5);
+	}
 }
 
 long agent_peak_kib(const struct agent_fixture *fixture)

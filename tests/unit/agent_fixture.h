@@ -56,6 +56,9 @@ void agent_expect_error(json_t *reply, const char *part);
 /* Asserts that REPLY's keys are those of KEYS, separated by spaces, in that order. */
 void agent_expect_keys(const json_t *reply, const char *keys);
 
+/* Asserts that the process ends: it may be another's to reap when its agent is gone. */
+void agent_expect_gone(pid_t pid);
+
 /* The most memory that the agent has had, in KiB. */
 long agent_peak_kib(const struct agent_fixture *fixture);
 

@@ -1,7 +1,6 @@
 /* test_agent_shell.c - shells on terminals, through a real agent. */
 #include <poll.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,7 +333,7 @@ static void test_shells_end_with_the_agent(void **state)
 	type(&fixture, "s", "trap '' HUP TERM; sh -c 'p=pid; echo $p=$$.; exec sleep 1000'");
 	pid = wait_for_number(&fixture, "s", "pid=");
 	agent_stop(&fixture);
-	assert_int_equal(kill(pid, 0), -1);
+	agent_expect_gone(pid);
 	agent_remove(&fixture);
 }
 
