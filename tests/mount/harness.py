@@ -175,8 +175,8 @@ class Process:
 class Guest:
     """Something to mount: a workspace directory on this side, and an agent that shows it.
 
-    KIND: local (vsockfs starts the agent), unix and firecracker (the bundled agent),
-    reference and reference-bridge (the test peer that is like those in the field).
+    KIND: local (vsockfs starts the agent), unix and firecracker (the bundled agent), bare (the same
+    in a guest that has only busybox), reference and reference-bridge (the test peer that is like those in the field).
     """
 
     def __init__(self, kind, folder, options=()):
@@ -205,6 +205,12 @@ class Guest:
             argv = [str(PEER / "reference_agent.py"), "--listen", self.address, "--workspace",
                     str(self.workspace), "--log", str(self.log), "--hold", str(self.hold),
                     *self.options]
+        elif self.kind == "bare":
+            root = self.folder / "root"
+            for name in ("workspace", "proc", "dev", "run", "tmp"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            argv = sandbox.bare_command(self.workspace, binary("vsockfs-agent"),
+                                        ["--listen", self.address], self.socket, str(root))
         else:
             argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address],
                                    [self.socket], [(binary("vsockfs-agent"), "/agent")])
