@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "protocol/cleanup.h"
+#include "protocol/line/proc_undo.h"
 
 int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err)
 {
@@ -19,6 +20,8 @@ int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err
 		return error_set(err, ENOMEM, "out of memory");
 	room->guest = guest;
 	pthread_mutex_init(&room->lock, NULL);
+	pthread_cond_init(&room->undone, NULL);
+	cancel_init(&room->ending);
 	*out = room;
 	return 0;
 }
@@ -29,6 +32,7 @@ void proc_room_free(struct proc_room *room)
 
 	if (!room)
 		return;
+	proc_undo_stop(room);
 	if (room->used) {
 		struct call call = guest_call(room->guest, NULL);
 
@@ -40,6 +44,8 @@ void proc_room_free(struct proc_room *room)
 		next = note->hh.next;
 		free(note);
 	}
+	cancel_destroy(&room->ending);
+	pthread_cond_destroy(&room->undone);
 	pthread_mutex_destroy(&room->lock);
 	free(room);
 }

@@ -28,12 +28,18 @@ struct proc_note {
 	UT_hash_handle hh;
 };
 
+struct proc_undo;
+
 struct proc_room {
 	struct guest *guest; /* which owns the room */
 	pthread_mutex_t lock;
 	struct proc_note *notes; /* lock; uthash by name */
 	uint64_t commands;       /* lock; how many were started: the next one's number */
 	bool used;               /* lock; the private directory may be there */
+	struct proc_undo *undos; /* lock; owned: scripts that are still to run (proc_undo.h) */
+	bool undoing;            /* lock; a thread runs them */
+	pthread_cond_t undone;   /* with lock: that thread has ended */
+	struct cancel ending;    /* fired when the room goes: that thread's */
 };
 
 /* Copies the note of NAME; false where there is none. */

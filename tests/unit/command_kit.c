@@ -75,6 +75,16 @@ int command_teardown(void **state)
 	return 0;
 }
 
+void wait_until_clean(struct guest *guest)
+{
+	struct call call = fake_call();
+
+	while ((fake_leftovers(guest) || fake_processes(guest)) && call_sleep(&call, 0.02) == 0)
+		continue;
+	assert_false(fake_leftovers(guest));
+	assert_int_equal(fake_processes(guest), 0);
+}
+
 struct proc_command *start_with(struct guest *guest, const char *command,
 				const struct proc_settings *settings, int fd, int64_t len,
 				double timeout)

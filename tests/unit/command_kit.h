@@ -28,4 +28,7 @@ void assert_stream(struct proc_command *command, int stream, const char *want, s
 #define assert_output(command, stream, text) assert_stream(command, stream, text, sizeof(text) - 1)
 void end(struct proc_command *command);
 
+/* What is done behind the callers' backs has had its effect: no file, no process is left. */
+void wait_until_clean(struct guest *guest);
+
 #endif

@@ -168,10 +168,9 @@ static void test_supervisor_killed(void **state)
 	assert_false(fake_leftovers(guest));
 }
 
-/* Nobody hears that it runs: it is not left running. */
-static void test_start_unheard(void **state)
+/* Starts what runs long and is interrupted before anybody hears of it. */
+static void start_unheard(struct guest *guest)
 {
-	struct guest *guest = *state;
 	struct proc_command *out = NULL;
 	struct call call = fake_call();
 
@@ -180,7 +179,47 @@ static void test_start_unheard(void **state)
 		proc_command_start(guest, &call, "sleep 100", &in_root, -1, 0, 0, &out, NULL),
 		-EINTR);
 	assert_null(out);
+}
+
+/* Nobody hears that it runs: it is not left running. */
+static void test_start_unheard(void **state)
+{
+	start_unheard(*state);
+	wait_until_clean(*state);
+}
+
+/* The guest has no time for anything: the caller is not kept, and it is undone later. */
+static void test_start_unheard_of_a_busy_guest(void **state)
+{
+	struct guest *guest = *state;
+	int64_t began = call_now();
+
+	fake_hold(guest, true);
+	start_unheard(guest);
+	start_unheard(guest);
+	assert_true((double)(call_now() - began) < 5e9);
+	assert_true(fake_leftovers(guest));
+	fake_hold(guest, false);
+	wait_until_clean(guest);
+}
+
+/* What is still to be undone when the room goes is swept. */
+static void test_start_unheard_and_the_end(void **state)
+{
+	struct guest *guest = fake_guest_new();
+	struct call call = fake_call();
+
+	(void)state;
+	fake_hold(guest, true);
+	start_unheard(guest);
+	assert_true(fake_processes(guest) > 0);
+	fake_hold(guest, false);
+	proc_room_free(guest_proc(guest));
+	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
+		continue;
+	assert_int_equal(fake_processes(guest), 0);
 	assert_false(fake_leftovers(guest));
+	free(guest);
 }
 
 static void test_long_command(void **state)
@@ -256,6 +295,8 @@ int main(void)
 		TEST(bad_settings),
 		TEST(supervisor_killed),
 		TEST(start_unheard),
+		TEST(start_unheard_of_a_busy_guest),
+		cmocka_unit_test(test_start_unheard_and_the_end),
 		TEST(long_command),
 		TEST(free_when_out_of_time),
 		TEST(forgotten),
