@@ -24,9 +24,7 @@ static int attach_all(struct ctl *ctl, struct session *session, const struct opt
 		int rc = ctl_attach(ctl, &call, &options->sources[i], err);
 
 		if (rc)
-			return options->source_count > 1 ?
-				       error_wrap(err, rc, "%s", options->sources[i].name) :
-				       rc;
+			return error_wrap(err, rc, "%s", options->sources[i].name);
 	}
 	return 0;
 }
