@@ -2,6 +2,7 @@
  * main.c - the program vsockfs: the one place that knows both rooms.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,12 @@
 #include "fs/options.h"
 #include "fs/session.h"
 #include "protocol/cleanup.h"
+
+/*
+ * Replies are large and short-lived, and read by many threads: each of them would keep what it
+ * has freed.  A block of this size or more goes back to the kernel at once.
+ */
+#define RETURNED_BYTES (128 << 10)
 
 /* Everybody answers or nothing is mounted. */
 static int attach_all(struct ctl *ctl, struct session *session, const struct options *options,
@@ -102,6 +109,7 @@ int main(int argc, char *argv[])
 	struct error err = { 0 };
 	int rc = options_parse(argc, argv, &options, &err);
 
+	mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES);
 	if (!rc && options.action == OPTIONS_HELP) {
 		fputs(options_help, stdout);
 	} else if (!rc && options.action == OPTIONS_VERSION) {
