@@ -57,6 +57,8 @@ ssize_t blocking_read(struct vnode *vnode, struct vn_req *req, struct vn_file *f
 		      void *bytes, size_t len)
 {
 	struct node *node = node_of(vnode);
+	/* A parked read may end at once, and the file be closed, before this function does. */
+	struct object *object = tree_ref(node->object);
 	struct waitq *queue = queue_of(node);
 	bool nonblock = file->flags & O_NONBLOCK;
 	ssize_t got;
@@ -74,6 +76,7 @@ ssize_t blocking_read(struct vnode *vnode, struct vn_req *req, struct vn_file *f
 	rc = watch(node);
 	if (rc < 0 && got == VN_PARKED)
 		waitq_fail(queue, -rc);
+	tree_unref(object);
 	return got;
 }
 

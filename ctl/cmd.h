@@ -39,9 +39,9 @@ struct cmd;
 struct cmd_verb {
 	const char *name;
 	enum cmd_kind kind;
-	int min, max;      /* arguments; max is 1 for CMD_ONE and CMD_REST, and at most CMD_WORDS */
-	const char *usage; /* "size COLS ROWS" */
+	int min, max; /* arguments; max is 1 for CMD_ONE and CMD_REST, and at most CMD_WORDS */
 	unsigned flags;
+	const char *usage; /* "size COLS ROWS" */
 	/* Under the object's verb lock. */
 	int (*run)(struct object *object, const struct call *call, const struct cmd *cmd,
 		   struct error *err);

@@ -117,8 +117,11 @@ static int run_verb(struct object *object, const struct call *call, const struct
 		    struct error *err)
 {
 	struct call forever = call_extend(call, 1e9);
-	int rc = vlock_take(&object->verbs, &forever);
+	int rc = tree_admit(object, cmd->verb, err);
 
+	if (rc < 0)
+		return rc;
+	rc = vlock_take(&object->verbs, &forever);
 	if (rc < 0)
 		return error_set(err, -rc, "interrupted while another verb was running");
 	rc = tree_check(object);

@@ -282,12 +282,12 @@ static int verb_kill(struct object *object, const struct call *call, const struc
 
 static const struct cmd_verb verbs[] = {
 	JOB_VERBS,
-	{ "timeout", CMD_PLAIN, 1, 1, "timeout SECONDS", 0, verb_timeout, NULL },
-	{ "run", CMD_REST, 1, 1, "run COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	{ "timeout", CMD_PLAIN, 1, 1, 0, "timeout SECONDS", verb_timeout, NULL },
+	{ "run", CMD_REST, 1, 1, CMD_REACHES | CMD_CHANGES, "run COMMAND...", verb_start,
 	  wait_for_end },
-	{ "start", CMD_REST, 1, 1, "start COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	{ "start", CMD_REST, 1, 1, CMD_REACHES | CMD_CHANGES, "start COMMAND...", verb_start,
 	  NULL },
-	{ "kill", CMD_PLAIN, 0, 1, "kill [SIGNAL]", CMD_REACHES | CMD_CHANGES, verb_kill, NULL },
+	{ "kill", CMD_PLAIN, 0, 1, CMD_REACHES | CMD_CHANGES, "kill [SIGNAL]", verb_kill, NULL },
 };
 
 /* Life */
@@ -297,9 +297,13 @@ static void await_death(struct exec *exec, const struct call *call)
 {
 	struct call within = call_extend(call, DEATH_SECONDS);
 
-	for (double pause = PAUSE_MIN; !has_ended(exec); pause *= PAUSE_GROWTH)
+	double pause = PAUSE_MIN;
+
+	while (!has_ended(exec)) {
 		if (call_sleep(&within, pause) < 0 || exec_refresh(exec, &within, NULL) < 0)
 			return;
+		pause *= PAUSE_GROWTH;
+	}
 }
 
 int exec_end(struct object *object, const struct call *call, struct error *err)

@@ -140,9 +140,9 @@ static int verb_reconnect(struct object *object, const struct call *call, const 
 }
 
 static const struct cmd_verb verbs[] = {
-	{ "sync", CMD_PLAIN, 0, 0, "sync", CMD_REACHES, verb_sync, NULL },
-	{ "refresh", CMD_ONE, 0, 1, "refresh [PATH]", 0, verb_refresh, NULL },
-	{ "reconnect", CMD_PLAIN, 0, 0, "reconnect", CMD_CHANGES, verb_reconnect, NULL },
+	{ "sync", CMD_PLAIN, 0, 0, CMD_REACHES, "sync", verb_sync, NULL },
+	{ "refresh", CMD_ONE, 0, 1, 0, "refresh [PATH]", verb_refresh, NULL },
+	{ "reconnect", CMD_PLAIN, 0, 0, CMD_CHANGES, "reconnect", verb_reconnect, NULL },
 };
 
 /* events */
@@ -214,7 +214,11 @@ static struct vnode *place_execs(struct object *object)
 }
 
 static const struct file_type files[] = {
-	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
+	{ .name = "ctl",
+	  .mode = S_IFREG | 0600,
+	  .ops = &ctl_ops,
+	  .own_node = true,
+	  .text = ctl_text },
 	{ .name = "status", .mode = S_IFREG | 0444, .ops = &text_ops, .text = status_text },
 	{ .name = "error", .mode = S_IFREG | 0400, .ops = &text_ops, .text = text_error_file },
 	{ .name = "events",

@@ -19,9 +19,9 @@ static inline struct job *job_of(struct object *object)
 
 /* The rows of a verb table that every job has. */
 #define JOB_VERBS                                                                                  \
-	{ "cwd", CMD_ONE, 1, 1, "cwd DIR", 0, job_cwd, NULL },                                     \
+	{ "cwd", CMD_ONE, 1, 1, 0, "cwd DIR", job_cwd, NULL },                                     \
 	{                                                                                          \
-		"env", CMD_ONE, 1, 1, "env NAME=VALUE", 0, job_env, NULL                           \
+		"env", CMD_ONE, 1, 1, 0, "env NAME=VALUE", job_env, NULL                           \
 	}
 
 int job_cwd(struct object *object, const struct call *call, const struct cmd *cmd,

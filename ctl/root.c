@@ -169,8 +169,8 @@ static int check_new_name(struct object *root, const char *name, struct error *e
 int ctl_attach(struct ctl *ctl, const struct call *call, const struct address *address,
 	       struct error *err)
 {
-	struct object *object;
-	struct guest *guest;
+	struct object *object = NULL;
+	struct guest *guest = NULL;
 	int rc = check_new_name(&ctl->object, address->name, err);
 
 	if (rc == 0)
@@ -228,12 +228,16 @@ static int verb_detach(struct object *object, const struct call *call, const str
 }
 
 static const struct cmd_verb verbs[] = {
-	{ "attach", CMD_ONE, 1, 1, "attach NAME=ADDRESS", 0, verb_attach, NULL },
-	{ "detach", CMD_PLAIN, 1, 1, "detach NAME", 0, verb_detach, NULL },
+	{ "attach", CMD_ONE, 1, 1, 0, "attach NAME=ADDRESS", verb_attach, NULL },
+	{ "detach", CMD_PLAIN, 1, 1, 0, "detach NAME", verb_detach, NULL },
 };
 
 static const struct file_type files[] = {
-	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
+	{ .name = "ctl",
+	  .mode = S_IFREG | 0600,
+	  .ops = &ctl_ops,
+	  .own_node = true,
+	  .text = ctl_text },
 	{ .name = "status", .mode = S_IFREG | 0444, .ops = &text_ops, .text = status_text },
 	{ .name = "metrics", .mode = S_IFREG | 0444, .ops = &text_ops, .text = metrics_text },
 	{ .name = "version", .mode = S_IFREG | 0444, .ops = &text_ops, .text = version_text },

@@ -268,6 +268,7 @@ static void begin_start(struct service *service)
 {
 	pthread_mutex_lock(&service->job.object.lock);
 	service->starting = true;
+	cancel_init(&service->start);
 	proc_service_free(&service->last);
 	service->last = (struct proc_service){ 0 };
 	pthread_mutex_unlock(&service->job.object.lock);
@@ -283,15 +284,22 @@ static void end_start(struct service *service, struct proc_service *fresh)
 	service->starting = false;
 	service->known = true;
 	pthread_mutex_unlock(&service->job.object.lock);
+	cancel_destroy(&service->start);
 	if (fresh->state[0])
 		service_update(service, fresh);
 	tell(service);
 }
 
-static int verb_start(struct object *object, const struct call *call, const struct cmd *cmd,
-		      struct error *err)
+static void fire(void *token)
 {
-	struct service *service = self(object);
+	cancel_fire(token);
+}
+
+/* The start itself, which the caller's token ends, and a stop that comes meanwhile. */
+static int start_and_wait(struct service *service, const struct call *call, const char *command,
+			  struct proc_service *fresh, struct error *err)
+{
+	struct object *object = &service->job.object;
 	struct proc_settings settings = settings_proc(&service->job.settings);
 	struct proc_readiness readiness = {
 		.kind = service->ready,
@@ -299,6 +307,47 @@ static int verb_start(struct object *object, const struct call *call, const stru
 		.timeout = service->ready_timeout,
 		.interval_ms = service->ready_interval,
 	};
+	struct call within = cguest_call_long(object->guest, &service->start,
+					      service->ready_timeout + STOP_SECONDS +
+						      READY_TIMEOUT);
+	bool chained = cancel_set_wake(call->cancel, fire, &service->start);
+	int rc;
+
+	if (!chained)
+		cancel_fire(&service->start);
+	rc = proc_service_start(cguest_guest(object), &within, object->name, command, &settings,
+				&readiness, fresh, err);
+	if (chained)
+		cancel_unset_wake(call->cancel);
+	/* Not EINTR: many programs would simply write the line again. */
+	if (rc == -EINTR && (!call->cancel || !cancel_fired(call->cancel)))
+		rc = error_set(err, ECANCELED, "it was stopped while it was starting");
+	return rc;
+}
+
+/*
+ * While a service starts, stop and rmdir end that first; other verbs are told, and not made to
+ * wait for as long as the service takes.
+ */
+static int admit(struct object *object, const struct cmd_verb *verb, struct error *err)
+{
+	struct service *service = self(object);
+	bool starting, ends = !verb || strcmp(verb->name, "stop") == 0;
+
+	pthread_mutex_lock(&object->lock);
+	starting = service->starting;
+	if (starting && ends)
+		cancel_fire(&service->start);
+	pthread_mutex_unlock(&object->lock);
+	if (starting && !ends)
+		return error_set(err, EBUSY, "'%s' is starting; stop it first", object->name);
+	return 0;
+}
+
+static int verb_start(struct object *object, const struct call *call, const struct cmd *cmd,
+		      struct error *err)
+{
+	struct service *service = self(object);
 	struct call within = cguest_call(object->guest, call->cancel);
 	struct proc_service fresh = { 0 };
 	int rc = service_refresh(service, &within, err);
@@ -308,10 +357,7 @@ static int verb_start(struct object *object, const struct call *call, const stru
 	if (what_is_known(service) == RUNS)
 		return error_set(err, EBUSY, "'%s' is running; stop it first", object->name);
 	begin_start(service);
-	within = cguest_call_long(object->guest, call->cancel,
-				  service->ready_timeout + STOP_SECONDS + READY_TIMEOUT);
-	rc = proc_service_start(cguest_guest(object), &within, object->name, cmd->argv[0],
-				&settings, &readiness, &fresh, err);
+	rc = start_and_wait(service, call, cmd->argv[0], &fresh, err);
 	if ((rc == -EIO || rc == -ETIMEDOUT) && fresh.state[0]) {
 		struct call tail = cguest_call(object->guest, call->cancel);
 
@@ -346,20 +392,23 @@ int service_end(struct object *object, const struct call *call, struct error *er
 	struct call within = cguest_call(object->guest, call->cancel);
 	int rc = service_refresh(service, &within, err);
 
-	if (rc < 0 || what_is_known(service) != RUNS)
+	/* What has ended needs no stop, and no guest to say so. */
+	if (what_is_known(service) != RUNS)
+		return rc == -ENOTCONN ? 0 : rc;
+	if (rc < 0)
 		return rc;
 	return verb_stop(object, call, NULL, err);
 }
 
 static const struct cmd_verb verbs[] = {
 	JOB_VERBS,
-	{ "ready", CMD_REST, 1, 1,
-	  "ready none | file PATH | tcp HOST:PORT | http URL | command CMD", 0, verb_ready, NULL },
-	{ "ready-timeout", CMD_PLAIN, 1, 1, "ready-timeout SECONDS", 0, verb_ready_timeout, NULL },
-	{ "ready-interval", CMD_PLAIN, 1, 1, "ready-interval MS", 0, verb_ready_interval, NULL },
-	{ "start", CMD_REST, 1, 1, "start COMMAND...", CMD_REACHES | CMD_CHANGES, verb_start,
+	{ "ready", CMD_REST, 1, 1, 0,
+	  "ready none | file PATH | tcp HOST:PORT | http URL | command CMD", verb_ready, NULL },
+	{ "ready-timeout", CMD_PLAIN, 1, 1, 0, "ready-timeout SECONDS", verb_ready_timeout, NULL },
+	{ "ready-interval", CMD_PLAIN, 1, 1, 0, "ready-interval MS", verb_ready_interval, NULL },
+	{ "start", CMD_REST, 1, 1, CMD_REACHES | CMD_CHANGES, "start COMMAND...", verb_start,
 	  NULL },
-	{ "stop", CMD_PLAIN, 0, 0, "stop", CMD_REACHES | CMD_CHANGES, verb_stop, NULL },
+	{ "stop", CMD_PLAIN, 0, 0, CMD_REACHES | CMD_CHANGES, "stop", verb_stop, NULL },
 };
 
 static void retire(struct object *object, int gone)
@@ -385,6 +434,7 @@ const struct object_type service_type = {
 	.verbs = verbs,
 	.verb_count = sizeof(verbs) / sizeof(verbs[0]),
 	.poll = poll_service,
+	.admit = admit,
 	.retire = retire,
 	.free = free_service,
 };

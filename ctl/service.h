@@ -16,7 +16,8 @@ struct service {
 	double ready_timeout;
 	unsigned ready_interval;
 	bool known;               /* the guest has it: started here, or found there */
-	bool starting;            /* a start is under way: `last` is of the one before */
+	bool starting;            /* a start is under way */
+	struct cancel start;      /* while starting: what ends it */
 	struct proc_service last; /* what the guest said last; zeros unless known */
 	struct waitq wait;
 };

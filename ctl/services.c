@@ -6,6 +6,7 @@
  * be remembered: a removed service stays away until somebody starts one of that name anew.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ static void remember_removed(struct services *dir, struct service *service)
 	/* Without memory it merely shows up again. */
 	if (!entry)
 		return;
-	strcpy(entry->name, service->job.object.name);
+	snprintf(entry->name, sizeof(entry->name), "%s", service->job.object.name);
 	pthread_mutex_lock(&service->job.object.lock);
 	entry->started_at = service->last.started_at;
 	pthread_mutex_unlock(&service->job.object.lock);

@@ -107,7 +107,7 @@ void settings_print(const struct settings *settings, struct buf *out)
 		buf_adds(out, "\n");
 	}
 	for (size_t i = 0; i < settings->env_count; i++) {
-		autobuf struct buf pair = BUF_INIT(LIMIT_CTL_LINE * 2);
+		autobuf struct buf pair = BUF_INIT((size_t)LIMIT_CTL_LINE * 2);
 
 		buf_addf(&pair, "%s=%s", settings->env[i].name, settings->env[i].value);
 		buf_adds(out, "env ");

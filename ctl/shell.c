@@ -16,7 +16,7 @@
 #define ROWS 30
 
 /* One request's worth of output; characters of up to four bytes. */
-#define FETCH_BYTES (LIMIT_SHELL_READ * 4u)
+#define FETCH_BYTES ((size_t)LIMIT_SHELL_READ * 4)
 /* Requests of one fetch: a shell that writes faster than we read does not hold a caller for ever. */
 #define FETCH_ROUNDS 64
 
@@ -186,23 +186,35 @@ static void set_state(struct shell *shell, const struct proc_shell *fresh, bool 
 	tell(shell);
 }
 
+/* Bytes that go through the renderer at once, and what can come of them: a line for each byte. */
+#define RENDER_BYTES ((size_t)256)
+#define RENDER_LINES (RENDER_BYTES * (LIMIT_TEXT_LINE * 4 + 1))
+
+/* object.lock held.  The finished lines go into the spool; a cursor movement can make a long one. */
+static void render_output(struct shell *shell, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		autobuf struct buf lines = BUF_INIT(RENDER_LINES);
+		size_t part = len < RENDER_BYTES ? len : RENDER_BYTES;
+
+		render_feed(shell->render, bytes, part, &lines);
+		spool_append(&shell->text, buf_str(&lines), lines.len);
+		bytes += part;
+		len -= part;
+	}
+}
+
 /* New output: into the transcript, and through the renderer. */
 static int add_output(struct shell *shell, const char *bytes, size_t len)
 {
-	struct buf lines;
 	int rc;
 
-	/* Each byte gives at most itself and, at the limit of columns, a newline. */
-	buf_init(&lines, len * 2 + LIMIT_TEXT_LINE * 4 + 16);
 	pthread_mutex_lock(&shell->job.object.lock);
 	rc = spool_append(&shell->output, bytes, len);
-	if (rc == 0) {
-		render_feed(shell->render, bytes, len, &lines);
-		rc = lines.overflow ? -ENOMEM :
-				      spool_append(&shell->text, buf_str(&lines), lines.len);
-	}
+	/* `text` may miss something where the disk is full; fetching it again would show it twice. */
+	if (rc == 0)
+		render_output(shell, bytes, len);
 	pthread_mutex_unlock(&shell->job.object.lock);
-	buf_free(&lines);
 	return rc;
 }
 
@@ -234,7 +246,7 @@ static void lost(struct shell *shell)
 	fresh = shell->last;
 	pthread_mutex_unlock(&shell->job.object.lock);
 	set_in_guest(shell, false);
-	strcpy(fresh.state, "stopped");
+	snprintf(fresh.state, sizeof(fresh.state), "stopped");
 	fresh.has_exit_code = false;
 	set_state(shell, &fresh, true);
 }
@@ -304,7 +316,7 @@ static void set_running(struct shell *shell, const char *id, const struct proc_s
 	struct object *object = &shell->job.object;
 
 	pthread_mutex_lock(&object->lock);
-	strcpy(shell->id, id);
+	snprintf(shell->id, sizeof(shell->id), "%s", id);
 	shell->state = SHELL_RUNNING;
 	shell->in_guest = true;
 	shell->last = *fresh;
@@ -376,7 +388,7 @@ int shell_close(struct shell *shell, const struct call *call, struct error *err)
 		rc = 0;
 	if (rc == 0) {
 		set_in_guest(shell, false);
-		strcpy(fresh.state, "stopped");
+		snprintf(fresh.state, sizeof(fresh.state), "stopped");
 		set_state(shell, &fresh, true);
 	}
 	vlock_release(&shell->fetch);

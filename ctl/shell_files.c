@@ -71,7 +71,7 @@ static struct spool *spool_of(struct shell *shell, int which)
 /* object.lock held.  The line that the shell is still at, as `text` shows it. */
 static void unfinished_line(struct shell *shell, struct buf *out)
 {
-	buf_init(out, LIMIT_TEXT_LINE * 4 + 1);
+	buf_init(out, (size_t)LIMIT_TEXT_LINE * 4 + 1);
 	render_line(shell->render, out);
 }
 
@@ -179,7 +179,7 @@ static int writable(struct shell *shell, char *id)
 	pthread_mutex_lock(&shell->job.object.lock);
 	if (rc == 0 && shell->state != SHELL_RUNNING)
 		rc = -EIO;
-	strcpy(id, shell->id);
+	memcpy(id, shell->id, sizeof(shell->id));
 	pthread_mutex_unlock(&shell->job.object.lock);
 	return rc;
 }
@@ -241,13 +241,21 @@ static struct waitq *wait_queue(struct object *object)
 static const struct blocking_type wait_type = { .queue = wait_queue, .asks = true };
 
 const struct file_type shell_file_types[SHELL_FILES] = {
-	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
+	{ .name = "ctl",
+	  .mode = S_IFREG | 0600,
+	  .ops = &ctl_ops,
+	  .own_node = true,
+	  .text = ctl_text },
 	{ .name = "status",
 	  .mode = S_IFREG | 0444,
 	  .ops = &text_ops,
 	  .text = status_text,
 	  .asks = true },
-	{ .name = "cons", .mode = S_IFREG | 0600, .ops = &cons_ops, .blocking = &cons_type },
+	{ .name = "cons",
+	  .mode = S_IFREG | 0600,
+	  .ops = &cons_ops,
+	  .own_node = true,
+	  .blocking = &cons_type },
 	{ .name = "output",
 	  .mode = S_IFREG | 0400,
 	  .ops = &stream_ops,

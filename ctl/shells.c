@@ -31,7 +31,7 @@ static int fresh_state(struct object *object, const struct call *call, enum shel
 static int verb_size(struct object *object, const struct call *call, const struct cmd *cmd,
 		     struct error *err)
 {
-	double cols, rows;
+	double cols = 0, rows = 0;
 	int rc = cmd_number(cmd->argv[0], 1, CELLS_MAX, true, "COLS", &cols, err);
 
 	(void)call;
@@ -52,7 +52,7 @@ static int verb_size(struct object *object, const struct call *call, const struc
 static int verb_open(struct object *object, const struct call *call, const struct cmd *cmd,
 		     struct error *err)
 {
-	enum shell_state state;
+	enum shell_state state = SHELL_NEW;
 	int rc = fresh_state(object, call, &state, err);
 
 	(void)cmd;
@@ -69,7 +69,7 @@ static int verb_signal(struct object *object, const struct call *call, const str
 	struct shell *shell = self(object);
 	struct call within = cguest_call(object->guest, call->cancel);
 	const char *signal = job_signal(cmd->argv[0], "HUP INT TERM KILL", err);
-	enum shell_state state;
+	enum shell_state state = SHELL_NEW;
 	int rc;
 
 	if (!signal)
@@ -93,11 +93,11 @@ static int verb_close(struct object *object, const struct call *call, const stru
 
 static const struct cmd_verb verbs[] = {
 	JOB_VERBS,
-	{ "size", CMD_PLAIN, 2, 2, "size COLS ROWS", 0, verb_size, NULL },
-	{ "open", CMD_PLAIN, 0, 0, "open", CMD_REACHES, verb_open, NULL },
-	{ "signal", CMD_PLAIN, 1, 1, "signal HUP|INT|TERM|KILL", CMD_REACHES | CMD_CHANGES,
+	{ "size", CMD_PLAIN, 2, 2, 0, "size COLS ROWS", verb_size, NULL },
+	{ "open", CMD_PLAIN, 0, 0, CMD_REACHES, "open", verb_open, NULL },
+	{ "signal", CMD_PLAIN, 1, 1, CMD_REACHES | CMD_CHANGES, "signal HUP|INT|TERM|KILL",
 	  verb_signal, NULL },
-	{ "close", CMD_PLAIN, 0, 0, "close", CMD_REACHES | CMD_CHANGES, verb_close, NULL },
+	{ "close", CMD_PLAIN, 0, 0, CMD_REACHES | CMD_CHANGES, "close", verb_close, NULL },
 };
 
 /* The end of the mount or of the directory: the shell ends, if that can be said in time. */
@@ -150,13 +150,16 @@ static int make(struct object *dir, const char *name, struct object **out, struc
 
 static int stop(struct object *member, const struct call *call, struct error *err)
 {
-	return shell_close(self(member), call, err);
+	int rc = shell_close(self(member), call, err);
+
+	/* Of a shell that has ended, a guest that is gone need not be told. */
+	return rc == -ENOTCONN && shell_state(self(member)) != SHELL_RUNNING ? 0 : rc;
 }
 
 static const struct member_ops members = { .make = make, .stop = stop };
 
 static const struct file_type files[] = {
-	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops },
+	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops, .own_node = true },
 };
 
 static void free_shells(struct object *object)

@@ -41,13 +41,19 @@ struct file_type {
 	const char *name;
 	mode_t mode;
 	const struct vnode_ops *ops;
+	bool asks; /* `text` asks the guest */
+	/*
+	 * Every lookup gives a node of its own (of the same inode number).  The kernel lets
+	 * one write or truncation at a time into an inode, and has the others sleep where no
+	 * signal reaches them; with this, a long write to ctl holds up nobody else's.
+	 */
+	bool own_node;
 	int which; /* tells rows apart that share their functions */
 	/* Known without asking the guest; NULL: 0. */
 	int64_t (*size)(struct object *object, int which);
-	/* text_ops and ctl_ops: appends the contents; asks: by a request. */
+	/* text_ops and ctl_ops: appends the contents. */
 	int (*text)(struct object *object, const struct call *call, struct buf *out,
 		    struct error *err);
-	bool asks;
 	const struct stream_type *stream;     /* stream_ops */
 	const struct blocking_type *blocking; /* blocking_ops */
 	/* Instead of a file of its own, another directory: a reference to it, or NULL when it is gone. */
@@ -74,6 +80,11 @@ struct object_type {
 	const struct member_ops *members;
 	/* One poll of what somebody waits for; see poller.h. */
 	enum poller_news (*poll)(struct object *object, const struct call *call);
+	/*
+	 * Before VERB, or rmdir (NULL), waits for its turn; may be NULL.  Refuses it (negative
+	 * errno), or makes the verb at hand come to its end.
+	 */
+	int (*admit)(struct object *object, const struct cmd_verb *verb, struct error *err);
 	void (*retire)(struct object *object, int gone); /* ends parked reads with -GONE */
 	void (*free)(struct object *object);             /* what the type added, and the object */
 };
@@ -83,6 +94,7 @@ struct node {
 	struct object *object;
 	const struct file_type *file; /* NULL: the directory itself */
 	uint64_t ino;
+	bool own; /* not one of object->nodes: freed by itself */
 };
 
 struct object {
@@ -122,6 +134,9 @@ int tree_object_init(struct object *object, const struct object_type *type, stru
 		     struct cguest *guest, const char *name);
 struct object *tree_ref(struct object *object);
 void tree_unref(struct object *object);
+
+/* Asks object_type->admit, if there is one. */
+int tree_admit(struct object *object, const struct cmd_verb *verb, struct error *err);
 
 /* 0, or the negative errno of an object that is gone. */
 int tree_check(struct object *object);

@@ -77,7 +77,11 @@ static struct vnode *row_vnode(struct object *object, size_t row)
 {
 	const struct file_type *file = &object->type->files[row];
 
-	return file->place ? file->place(object) : tree_get(&object->nodes[1 + row].vnode);
+	if (file->place)
+		return file->place(object);
+	if (file->own_node)
+		return tree_own_node(&object->nodes[1 + row]);
+	return tree_get(&object->nodes[1 + row].vnode);
 }
 
 /* The child that is here without asking anybody, with a reference, or NULL. */
@@ -249,8 +253,11 @@ static int dir_mkdir(struct vnode *vnode, const struct call *call, const char *n
 static int remove_member(struct object *member, const struct call *call, struct error *err)
 {
 	struct call forever = call_extend(call, 1e9);
-	int rc = vlock_take(&member->verbs, &forever);
+	int rc = tree_admit(member, NULL, err);
 
+	if (rc < 0)
+		return rc;
+	rc = vlock_take(&member->verbs, &forever);
 	if (rc < 0)
 		return error_set(err, -rc, "interrupted while another verb was running");
 	rc = tree_check(member);

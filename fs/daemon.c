@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "protocol/cleanup.h"
@@ -67,7 +68,7 @@ int daemon_start(struct daemon *daemon, bool foreground, struct error *err)
 	int ends[2];
 	pid_t child;
 
-	*daemon = (struct daemon){ .verdict = -1, .terminal = -1 };
+	*daemon = (struct daemon){ .verdict = -1 };
 	if (foreground)
 		return 0;
 	if (pipe2(ends, O_CLOEXEC))
@@ -86,7 +87,6 @@ int daemon_start(struct daemon *daemon, bool foreground, struct error *err)
 	}
 	close(ends[0]);
 	daemon->verdict = ends[1];
-	daemon->terminal = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	setsid();
 	if (chdir("/") || to_null(STDIN_FILENO) || to_null(STDOUT_FILENO) || to_null(STDERR_FILENO))
 		return error_set(err, errno, "cannot detach from the terminal: %s",
@@ -94,14 +94,28 @@ int daemon_start(struct daemon *daemon, bool foreground, struct error *err)
 	return 0;
 }
 
-void daemon_show_errors(struct daemon *daemon, bool show)
+void daemon_catch_errors(struct daemon_catch *caught)
 {
-	if (daemon->terminal < 0)
-		return;
-	if (show)
-		dup2(daemon->terminal, STDERR_FILENO);
-	else
-		to_null(STDERR_FILENO);
+	caught->saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	caught->file = memfd_create("vsockfs-errors", MFD_CLOEXEC);
+	if (caught->saved >= 0 && caught->file >= 0)
+		dup2(caught->file, STDERR_FILENO);
+}
+
+void daemon_caught_errors(struct daemon_catch *caught, char *text, size_t size)
+{
+	ssize_t len = 0;
+
+	if (caught->saved >= 0 && caught->file >= 0) {
+		dup2(caught->saved, STDERR_FILENO);
+		len = pread(caught->file, text, size - 1, 0);
+	}
+	text[len > 0 ? len : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (caught->saved >= 0)
+		close(caught->saved);
+	if (caught->file >= 0)
+		close(caught->file);
 }
 
 /* The caller ignores SIGPIPE. */
@@ -119,8 +133,6 @@ int daemon_ready(struct daemon *daemon)
 		return 0;
 	rc = tell(daemon, verdict);
 	close(move_fd(daemon->verdict));
-	if (daemon->terminal >= 0)
-		close(move_fd(daemon->terminal));
 	return rc;
 }
 

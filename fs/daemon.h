@@ -9,12 +9,12 @@
 #define VSOCKFS_DAEMON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "protocol/error.h"
 
 struct daemon {
-	int verdict;  /* where the verdict goes; -1 in the foreground */
-	int terminal; /* the standard error we were started with; -1 in the foreground */
+	int verdict; /* where the verdict goes; -1 in the foreground */
 };
 
 /*
@@ -23,8 +23,15 @@ struct daemon {
  */
 int daemon_start(struct daemon *daemon, bool foreground, struct error *err);
 
-/* For the time of a program that prints its own errors (fusermount3): standard error is the caller's. */
-void daemon_show_errors(struct daemon *daemon, bool show);
+/*
+ * For the time of something that prints its own errors (libfuse, fusermount3):
+ * standard error is a file, whose first line TEXT gets afterwards ("" for none).
+ */
+struct daemon_catch {
+	int file, saved;
+};
+void daemon_catch_errors(struct daemon_catch *caught);
+void daemon_caught_errors(struct daemon_catch *caught, char *text, size_t size);
 
 /* Says "ready".  -EPIPE: whoever started us is gone, so nobody wants the mount. */
 int daemon_ready(struct daemon *daemon);

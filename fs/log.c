@@ -33,8 +33,8 @@ void log_message(int priority, const char *format, ...)
 		if ((unsigned char)*p < ' ' || *p == 127)
 			*p = '?';
 	}
-	if (to_stderr)
-		fprintf(stderr, "vsockfs: %s\n", line);
-	else
+	if (!to_stderr)
 		syslog(priority, "%s", line);
+	else if (priority <= LOG_WARNING) /* who sits in front knows what he did */
+		fprintf(stderr, "vsockfs: %s\n", line);
 }

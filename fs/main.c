@@ -2,6 +2,7 @@
  * main.c - the program vsockfs: the one place that knows both rooms.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,12 @@
 #include "fs/session.h"
 #include "protocol/cleanup.h"
 
+/*
+ * Replies are large and short-lived, and read by many threads: each of them would keep what it
+ * has freed.  A block of this size or more goes back to the kernel at once.
+ */
+#define RETURNED_BYTES (128 << 10)
+
 /* Everybody answers or nothing is mounted. */
 static int attach_all(struct ctl *ctl, struct session *session, const struct options *options,
 		      struct error *err)
@@ -24,23 +31,28 @@ static int attach_all(struct ctl *ctl, struct session *session, const struct opt
 		int rc = ctl_attach(ctl, &call, &options->sources[i], err);
 
 		if (rc)
-			return options->source_count > 1 ?
-				       error_wrap(err, rc, "%s", options->sources[i].name) :
-				       rc;
+			return error_wrap(err, rc, "%s", options->sources[i].name);
 	}
 	return 0;
 }
 
-static int mount_tree(struct ctl *ctl, struct session *session, const char *mountpoint,
-		      struct daemon *daemon, struct error *err)
+/* What libfuse and fusermount3 say of a mount that fails becomes part of the one line. */
+static int mount_tree(struct ctl *ctl, struct session *session, const char *mountpoint, bool debug,
+		      struct error *err)
 {
 	struct vnode *root = ctl_root(ctl);
+	struct daemon_catch caught;
+	char cause[512] = "";
 	int rc;
 
-	daemon_show_errors(daemon, true);
+	if (!debug)
+		daemon_catch_errors(&caught);
 	rc = session_mount(session, root, mountpoint, err);
-	daemon_show_errors(daemon, false);
+	if (!debug)
+		daemon_caught_errors(&caught, cause, sizeof(cause));
 	vn_unref(root);
+	if (rc && *cause)
+		return error_set(err, -rc, "cannot mount on %s: %s", mountpoint, cause);
 	return rc;
 }
 
@@ -57,7 +69,7 @@ static int serve(const struct options *options, const char *mountpoint, struct d
 	if (!rc)
 		rc = attach_all(ctl, session, options, &err);
 	if (!rc)
-		rc = mount_tree(ctl, session, mountpoint, daemon, &err);
+		rc = mount_tree(ctl, session, mountpoint, options->debug, &err);
 	if (rc)
 		daemon_failed(daemon, &err); /* now: the rest may take as long as a guest does */
 	else if (!daemon_ready(daemon))
@@ -97,6 +109,7 @@ int main(int argc, char *argv[])
 	struct error err = { 0 };
 	int rc = options_parse(argc, argv, &options, &err);
 
+	mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES);
 	if (!rc && options.action == OPTIONS_HELP) {
 		fputs(options_help, stdout);
 	} else if (!rc && options.action == OPTIONS_VERSION) {

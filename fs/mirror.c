@@ -9,7 +9,6 @@
 
 #include "fs/log.h"
 #include "fs/mirror_tree.h"
-#include "protocol/cleanup.h"
 #include "protocol/guest.h"
 
 const struct vnode_ops mirror_ops = {
@@ -123,19 +122,37 @@ void mirror_set_sync(struct mirror_set *set, double timeout)
 	}
 }
 
+/* The root, in place of the node that is made for every other name.  NULL when out of memory. */
+static struct mirror_node *make_root(struct mirror *mirror)
+{
+	struct mirror_node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->name = strdup("");
+	if (!node->name) {
+		free(node);
+		return NULL;
+	}
+	vn_init(&node->vnode, &mirror_ops);
+	node->type = S_IFDIR;
+	node->mirror = mirror;
+	return node;
+}
+
 int mirror_new(struct mirror_set *set, struct guest *guest, const struct mirror_options *options,
 	       struct vnode **root)
 {
-	autofree struct mirror *mirror = calloc(1, sizeof(*mirror));
-	autofree struct mirror_node *node = calloc(1, sizeof(*node));
+	struct mirror *mirror = calloc(1, sizeof(*mirror));
 
-	if (!mirror || !node)
+	if (!mirror)
 		return -ENOMEM;
-	node->name = strdup("");
-	if (!node->name)
-		return -ENOMEM;
-	if (mirror_tree_init(mirror)) {
-		free(node->name);
+	mirror->root = make_root(mirror);
+	if (!mirror->root || mirror_tree_init(mirror)) {
+		if (mirror->root)
+			free(mirror->root->name);
+		free(mirror->root);
+		free(mirror);
 		return -ENOMEM;
 	}
 	atomic_init(&mirror->refs, 1); /* the root's */
@@ -144,11 +161,6 @@ int mirror_new(struct mirror_set *set, struct guest *guest, const struct mirror_
 	mirror->ws = guest_workspace(guest);
 	mirror->options = *options;
 	add_to_set(set, mirror);
-	vn_init(&node->vnode, &mirror_ops);
-	node->type = S_IFDIR;
-	node->mirror = mirror;
-	mirror->root = node;
-	move_ptr(mirror);
-	*root = &move_ptr(node)->vnode;
+	*root = &mirror->root->vnode;
 	return 0;
 }

@@ -59,6 +59,9 @@ int mirror_show(struct mirror *mirror, const struct ws_attr *in, struct vn_attr 
 	if (in->size < 0)
 		return -EIO;
 	*out = (struct vn_attr){ .valid = options->attr_timeout };
+	/* Each name is a node here: what is written through one must show through the others. */
+	if (S_ISREG(in->mode) && in->nlink > 1)
+		out->valid = 0;
 	out->st = (struct stat){
 		.st_ino = mirror_ino(mirror, in),
 		.st_mode = in->mode & (S_IFMT | SHOWN_MODE),
@@ -284,8 +287,8 @@ static bool is_name(const char *name)
 {
 	size_t len = strnlen(name, LIMIT_NAME + 1);
 
-	return len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
 }
 
 static int list_each(void *arg, const char *name, const struct ws_attr *in)

@@ -116,7 +116,9 @@ int mirror_op_rename(struct vnode *vdir, const struct call *call, const char *na
 
 /*
  * The node has one name here, so the new one is shown as not to be believed: its
- * next use looks it up and gets a node of its own, which goes on when the first name is removed.
+ * next use looks it up and gets a node of its own, which goes on when the first name is
+ * removed.  (mirror_show does so for every file with several names; here it must not depend on the
+ * count that the guest gives.)
  */
 int mirror_op_link(struct vnode *vnode, const struct call *call, struct vnode *vdir,
 		   const char *name, struct vn_attr *attr)

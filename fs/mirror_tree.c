@@ -18,7 +18,7 @@ struct mirror_node *mirror_node_of(struct vnode *vnode)
 
 int mirror_tree_init(struct mirror *mirror)
 {
-	mirror->buckets = calloc(FIRST_BUCKETS, sizeof(*mirror->buckets));
+	mirror->buckets = calloc(FIRST_BUCKETS, sizeof(void *));
 	mirror->bucket_count = mirror->buckets ? FIRST_BUCKETS : 0;
 	return mirror->buckets ? 0 : -ENOMEM;
 }
@@ -42,12 +42,12 @@ static struct mirror_node **bucket(struct mirror *mirror, const struct mirror_no
 	return &mirror->buckets[hash(dir, name) & (mirror->bucket_count - 1)];
 }
 
-static struct mirror_node *find(struct mirror *mirror, const struct mirror_node *dir,
+struct mirror_node *mirror_find(struct mirror *mirror, const struct mirror_node *dir,
 				const char *name)
 {
 	struct mirror_node *node = *bucket(mirror, dir, name);
 
-	while (node && (node->dir != dir || strcmp(node->name, name)))
+	while (node && (node->dir != dir || strcmp(node->name, name) != 0))
 		node = node->chain;
 	return node;
 }
@@ -57,7 +57,7 @@ static void grow(struct mirror *mirror)
 {
 	size_t old_count = mirror->bucket_count;
 	struct mirror_node **old = mirror->buckets;
-	struct mirror_node **made = calloc(old_count * 2, sizeof(*made));
+	struct mirror_node **made = calloc(old_count * 2, sizeof(void *));
 
 	if (!made)
 		return;
@@ -107,8 +107,7 @@ static void detach(struct mirror *mirror, struct mirror_node *node, int code)
 	node->gone = code;
 }
 
-/* A reference to a node that may be about to be dropped: false if it is. */
-static bool try_ref(struct mirror_node *node)
+bool mirror_try_ref(struct mirror_node *node)
 {
 	unsigned refs = atomic_load(&node->vnode.refs);
 
@@ -186,9 +185,9 @@ static int obtain(struct mirror_node *dir, const char *name, uint64_t ino, uint3
 		  struct mirror_node **out)
 {
 	struct mirror *mirror = dir->mirror;
-	struct mirror_node *node = find(mirror, dir, name);
+	struct mirror_node *node = mirror_find(mirror, dir, name);
 
-	if (node && node->ino == ino && node->type == type && try_ref(node)) {
+	if (node && node->ino == ino && node->type == type && mirror_try_ref(node)) {
 		*out = node;
 		return 0;
 	}
@@ -220,7 +219,7 @@ int mirror_obtain_listed(struct mirror_node *dir, const char *name, uint64_t ino
 	int rc = -EAGAIN;
 
 	pthread_mutex_lock(&mirror->lock);
-	known = find(mirror, dir, name);
+	known = mirror_find(mirror, dir, name);
 	if (dir->changed <= stamp && !(known && (known->changed > stamp || known->writers)))
 		rc = obtain(dir, name, ino, type, out);
 	pthread_mutex_unlock(&mirror->lock);
@@ -240,15 +239,14 @@ void mirror_detach_name(struct mirror_node *dir, const char *name, int code)
 	struct mirror_node *node;
 
 	pthread_mutex_lock(&mirror->lock);
-	node = find(mirror, dir, name);
+	node = mirror_find(mirror, dir, name);
 	if (node)
 		detach(mirror, node, code);
 	dir->changed = ++mirror->clock;
 	pthread_mutex_unlock(&mirror->lock);
 }
 
-/* Whether NODE is DIR or above it: nothing may be moved below itself, whatever a guest says. */
-static bool is_above(const struct mirror_node *node, const struct mirror_node *dir)
+bool mirror_is_above(const struct mirror_node *node, const struct mirror_node *dir)
 {
 	while (dir && dir != node)
 		dir = dir->dir;
@@ -280,15 +278,15 @@ void mirror_moved(struct mirror_node *dir, const char *name, struct mirror_node 
 	struct mirror_node *node, *other;
 
 	pthread_mutex_lock(&mirror->lock);
-	node = find(mirror, dir, name);
-	other = find(mirror, to_dir, to_name);
+	node = mirror_find(mirror, dir, name);
+	other = mirror_find(mirror, to_dir, to_name);
 	/* A node that cannot follow is only looked up again. */
-	if (node && (node == other || !new_name || is_above(node, to_dir))) {
+	if (node && (node == other || !new_name || mirror_is_above(node, to_dir))) {
 		detach(mirror, node, ESTALE);
 		other = node == other ? NULL : other;
 		node = NULL;
 	}
-	if (other && exchange && other_name && !is_above(other, dir)) {
+	if (other && exchange && other_name && !mirror_is_above(other, dir)) {
 		take_out(mirror, other);
 		if (node)
 			take_out(mirror, node);
@@ -343,99 +341,6 @@ uint64_t mirror_clock(struct mirror *mirror)
 	clock = mirror->clock;
 	pthread_mutex_unlock(&mirror->lock);
 	return clock;
-}
-
-/* The node at PATH, or NULL where none is known. */
-static struct mirror_node *find_path(struct mirror *mirror, const char *path)
-{
-	struct mirror_node *node = mirror->root;
-	char name[LIMIT_NAME + 1];
-
-	while (node && *path) {
-		size_t len = strcspn(path, "/");
-
-		if (len > LIMIT_NAME)
-			return NULL;
-		memcpy(name, path, len);
-		name[len] = '\0';
-		if (len)
-			node = find(mirror, node, name);
-		path += len + (path[len] == '/');
-	}
-	return node;
-}
-
-struct places {
-	struct mirror_place *at;
-	size_t count, room;
-};
-
-static int add_place(struct places *places, struct mirror_node *node)
-{
-	struct mirror_place place = { .is_dir = node->type == S_IFDIR };
-
-	if (places->count == places->room) {
-		size_t room = places->room ? places->room * 2 : 64;
-		struct mirror_place *at = reallocarray(places->at, room, sizeof(*at));
-
-		if (!at)
-			return -ENOMEM;
-		places->at = at;
-		places->room = room;
-	}
-	place.name = strdup(node->name);
-	if (!place.name)
-		return -ENOMEM;
-	if (!try_ref(node)) { /* about to be dropped: the kernel has forgotten it */
-		free(place.name);
-		return 0;
-	}
-	place.node = &node->vnode;
-	place.dir = node->dir ? vn_ref(&node->dir->vnode) : NULL;
-	places->at[places->count++] = place;
-	return 0;
-}
-
-static int collect_told(struct mirror *mirror, const struct mirror_node *top, int64_t since,
-			struct places *places)
-{
-	int rc = 0;
-
-	if (top == mirror->root && mirror->root->told >= since)
-		rc = add_place(places, mirror->root);
-	for (size_t i = 0; i < mirror->bucket_count && !rc; i++) {
-		for (struct mirror_node *node = mirror->buckets[i]; node && !rc;
-		     node = node->chain) {
-			if ((node->told >= since || node->files) && is_above(top, node))
-				rc = add_place(places, node);
-		}
-	}
-	return rc;
-}
-
-int mirror_each_told(struct vnode *root, const char *path,
-		     void (*each)(void *arg, const struct mirror_place *place), void *arg)
-{
-	struct mirror *mirror = mirror_node_of(root)->mirror;
-	int64_t since = call_now() - (int64_t)(mirror->options.attr_timeout * 1e9);
-	struct places places = { 0 };
-	struct mirror_node *top;
-	int rc = 0;
-
-	pthread_mutex_lock(&mirror->lock);
-	top = find_path(mirror, path ? path : "");
-	if (top)
-		rc = collect_told(mirror, top, since, &places);
-	pthread_mutex_unlock(&mirror->lock);
-	for (size_t i = 0; i < places.count; i++) {
-		each(arg, &places.at[i]);
-		vn_unref(places.at[i].node);
-		if (places.at[i].dir)
-			vn_unref(places.at[i].dir);
-		free(places.at[i].name);
-	}
-	free(places.at);
-	return rc;
 }
 
 /* A loop, not a recursion through vn_unref: a guest can make trees of any depth. */

@@ -85,6 +85,14 @@ void mirror_detach(struct mirror_node *node, int code);
 /* The same for whatever node NAME in DIR has, if any; the directory has changed. */
 void mirror_detach_name(struct mirror_node *dir, const char *name, int code);
 
+/* Under the mirror's lock: the node for NAME in DIR, or NULL. */
+struct mirror_node *mirror_find(struct mirror *mirror, const struct mirror_node *dir,
+				const char *name);
+/* Takes a reference to a node that may be about to be dropped; false if it is. */
+bool mirror_try_ref(struct mirror_node *node);
+/* Under the mirror's lock: whether NODE is DIR or above it. */
+bool mirror_is_above(const struct mirror_node *node, const struct mirror_node *dir);
+
 /* What a rename in the guest means here. */
 void mirror_moved(struct mirror_node *dir, const char *name, struct mirror_node *to_dir,
 		  const char *to_name, bool exchange);

@@ -16,6 +16,7 @@
 
 struct slot {
 	struct vnode *node; /* a reference; NULL while free */
+	uint64_t lookups;   /* of this id; the node has the sum */
 	uint32_t turn;      /* how often the slot was given away before */
 	uint32_t next_free;
 };
@@ -59,20 +60,22 @@ static uint32_t take_slot(struct node_table *table)
 
 int node_table_new(struct vnode *root, struct node_table **out)
 {
-	autofree struct node_table *table = calloc(1, sizeof(*table));
+	struct node_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
 	table->room = 64;
 	table->slots = calloc(table->room, sizeof(*table->slots));
-	if (!table->slots)
+	if (!table->slots) {
+		free(table);
 		return -ENOMEM;
+	}
 	pthread_mutex_init(&table->lock, NULL);
-	table->slots[ROOT_SLOT].node = vn_ref(root);
+	table->slots[ROOT_SLOT] = (struct slot){ .node = vn_ref(root), .lookups = 1 };
 	table->count = ROOT_SLOT + 1;
 	root->lookups = 1; /* never forgotten */
 	root->id = ROOT_SLOT;
-	*out = move_ptr(table);
+	*out = table;
 	return 0;
 }
 
@@ -86,6 +89,7 @@ void node_table_free(struct node_table *table)
 		if (!node)
 			continue;
 		node->lookups = 0;
+		node->id = 0;
 		vn_unref(node);
 	}
 	pthread_mutex_destroy(&table->lock);
@@ -117,28 +121,50 @@ struct vnode *node_get(struct node_table *table, uint64_t id)
 	return node;
 }
 
-int node_enter(struct node_table *table, struct vnode *node, uint64_t *id, uint64_t *generation)
+/* Under the lock: an id for NODE, which has none or is to get another. */
+static int give_id(struct node_table *table, struct vnode *node)
+{
+	uint32_t slot = take_slot(table);
+
+	if (!slot)
+		return -ENOMEM;
+	table->slots[slot].node = vn_ref(node);
+	table->slots[slot].lookups = 0;
+	node->id = make_id(table, slot);
+	return 0;
+}
+
+int node_enter(struct node_table *table, struct vnode *node, bool apart, uint64_t *id,
+	       uint64_t *generation)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&table->lock);
-	if (!node->lookups) {
-		uint32_t slot = take_slot(table);
-
-		if (slot) {
-			table->slots[slot].node = vn_ref(node);
-			node->id = make_id(table, slot);
-		} else {
-			rc = -ENOMEM;
-		}
-	}
+	if (!node->id || apart)
+		rc = give_id(table, node);
 	if (!rc) {
 		node->lookups++;
+		table->slots[(uint32_t)node->id].lookups++;
 		*id = node->id;
 		*generation = node->id >> 32;
 	}
 	pthread_mutex_unlock(&table->lock);
 	return rc;
+}
+
+/* Under the lock: nobody knows the id of SLOT any more.  Its node, with the reference. */
+static struct vnode *take_back(struct node_table *table, struct slot *slot)
+{
+	struct vnode *node = move_ptr(slot->node);
+
+	if (node->id == ((uint64_t)slot->turn << 32 | (uint64_t)(slot - table->slots)))
+		node->id = 0;
+	/* A slot whose turns are used up is left alone: ids are never repeated. */
+	if (++slot->turn) {
+		slot->next_free = table->free_slot;
+		table->free_slot = (uint32_t)(slot - table->slots);
+	}
+	return node;
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t count)
@@ -151,17 +177,12 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t count)
 	pthread_mutex_lock(&table->lock);
 	slot = find(table, id);
 	if (slot) {
-		struct vnode *node = slot->node;
+		uint64_t less = count < slot->lookups ? count : slot->lookups;
 
-		node->lookups -= count < node->lookups ? count : node->lookups;
-		if (!node->lookups) {
-			forgotten = move_ptr(slot->node);
-			/* A slot whose turns are used up is left alone: ids are never repeated. */
-			if (++slot->turn) {
-				slot->next_free = table->free_slot;
-				table->free_slot = (uint32_t)(slot - table->slots);
-			}
-		}
+		slot->lookups -= less;
+		slot->node->lookups -= less;
+		if (!slot->lookups)
+			forgotten = take_back(table, slot);
 	}
 	pthread_mutex_unlock(&table->lock);
 	if (forgotten)
@@ -173,7 +194,7 @@ uint64_t node_id(struct node_table *table, struct vnode *node)
 	uint64_t id;
 
 	pthread_mutex_lock(&table->lock);
-	id = node->lookups ? node->id : 0;
+	id = node->id;
 	pthread_mutex_unlock(&table->lock);
 	return id;
 }

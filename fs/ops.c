@@ -96,10 +96,12 @@ int op_check_name(const char *name)
 int op_enter(struct ops_env *env, struct vnode *child, const struct vn_attr *attr,
 	     struct fuse_entry_param *entry)
 {
+	bool apart = child->ops->write && !child->ops->lookup && attr->valid == 0;
+
 	*entry = (struct fuse_entry_param){
 		.attr = attr->st,
 		.attr_timeout = attr->valid,
 		.entry_timeout = attr->valid,
 	};
-	return node_enter(env->nodes, child, &entry->ino, &entry->generation);
+	return node_enter(env->nodes, child, apart, &entry->ino, &entry->generation);
 }

@@ -122,8 +122,10 @@ void op_read(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t offset, struct f
 
 	if (!op_begin(&op, fuse, id))
 		return;
+	handle->file.flags = info->flags;
 	if (size > MAX_READ)
 		size = MAX_READ;
+	req_set_room(op.req, size);
 	/* Once the node has parked it, the request is another thread's, which may be done first. */
 	parked = req_ref(op.req);
 	bytes = malloc(size ? size : 1);
@@ -148,6 +150,7 @@ void op_write(fuse_req_t fuse, fuse_ino_t id, const char *bytes, size_t size, of
 
 	if (!op_begin(&op, fuse, id))
 		return;
+	handle->file.flags = info->flags;
 	taken = op.node->ops->write ? op.node->ops->write(op.node, op_call(&op), &handle->file,
 							  offset, bytes, size) :
 				      -EINVAL;

@@ -103,7 +103,7 @@ static int parse_seconds(const char *name, const char *text, double min, double 
 static int parse_choice(const char *name, const char *text, const char *no, const char *yes,
 			bool *out, struct error *err)
 {
-	if (strcmp(text, no) && strcmp(text, yes))
+	if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
 		return error_set(err, EINVAL, "%s=%s: give %s or %s", name, text, no, yes);
 	*out = !strcmp(text, yes);
 	return 0;

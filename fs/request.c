@@ -4,6 +4,7 @@
 #include "fs/request.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct vn_req {
 	fuse_req_t fuse;
 	struct call call;
 	struct cancel cancel;
+	size_t room; /* bytes that a read's reply may have */
 	atomic_uint refs;
 	atomic_bool settled;
 	struct vn_req *prev, *next; /* owner->lock; what is under way */
@@ -217,6 +219,11 @@ struct vn_req *req_begin(struct requests *requests, fuse_req_t fuse)
 	return req;
 }
 
+void req_set_room(struct vn_req *req, size_t size)
+{
+	req->room = size;
+}
+
 const struct call *vn_req_call(struct vn_req *req)
 {
 	return &req->call;
@@ -280,9 +287,20 @@ static fuse_req_t settle(struct vn_req *req)
 		failed_;                                                                           \
 	})
 
+/* The kernel refuses a reply with an error from here on, and goes on waiting. */
+#define FIRST_REFUSED_ERROR 512
+
 void req_reply_err(struct vn_req *req, int rc)
 {
-	REPLY(req, fuse_reply_err(fuse, -rc));
+	int code;
+
+	if (rc > 0 || rc <= -FIRST_REFUSED_ERROR)
+		code = EIO;
+	else if (rc == -ENOSYS) /* the kernel would not send this operation any more */
+		code = EOPNOTSUPP;
+	else
+		code = -rc;
+	REPLY(req, fuse_reply_err(fuse, code));
 }
 
 void req_reply_attr(struct vn_req *req, const struct vn_attr *attr)
@@ -334,7 +352,8 @@ int req_reply_create(struct vn_req *req, const struct fuse_entry_param *entry,
 void vn_req_finish(struct vn_req *req, const void *bytes, ssize_t result)
 {
 	if (result < 0)
-		req_reply_err(req, (int)result);
+		req_reply_err(req, result > INT_MIN ? (int)result : -EIO);
 	else
-		req_reply_bytes(req, bytes, (size_t)result);
+		req_reply_bytes(req, bytes,
+				(size_t)result < req->room ? (size_t)result : req->room);
 }

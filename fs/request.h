@@ -42,10 +42,17 @@ void requests_free(struct requests *requests);
  * result belongs to the reply; who needs it longer takes req_ref.
  */
 struct vn_req *req_begin(struct requests *requests, fuse_req_t fuse);
+
+/* For a read: the kernel has room for SIZE bytes; a longer answer is cut. */
+void req_set_room(struct vn_req *req, size_t size);
 struct vn_req *req_ref(struct vn_req *req);
 void req_unref(struct vn_req *req);
 
-/* The replies.  RC is 0 or a negative errno. */
+/*
+ * The replies.  RC is 0 or a negative errno.  Where a guest chose it, it may be
+ * anything: what the kernel would take for a statement about the whole mount (ENOSYS), or
+ * would refuse and leave its caller waiting for, becomes EOPNOTSUPP or EIO.
+ */
 void req_reply_err(struct vn_req *req, int rc);
 void req_reply_attr(struct vn_req *req, const struct vn_attr *attr);
 void req_reply_readlink(struct vn_req *req, const char *target);

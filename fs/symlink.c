@@ -153,7 +153,7 @@ static int print(const struct walk *walk, bool slash, char *out, size_t size)
 
 		if (len + strlen(step) >= size)
 			return -ENAMETOOLONG;
-		strcpy(out + len, step);
+		memcpy(out + len, step, strlen(step));
 		len += strlen(step);
 	}
 	rest = snprintf(out + len, size - len, "%s%s", walk->len || walk->up ? walk->down : ".",

@@ -13,6 +13,11 @@
  * Lifetime.  A vnode is counted.  The kernel's lookups and open files hold
  * references through fs/node.c, the implementation holds what its own tables
  * point to; the last vn_unref calls ops->drop, which frees.
+ *
+ * The kernel lets one write at a time into a file, and who waits for its turn
+ * cannot be interrupted.  So that a verb that takes long holds up nobody, a node with write and
+ * without lookup, whose attributes are never valid, is shown to the kernel as another file each
+ * time that its name is looked up.
  */
 #ifndef VSOCKFS_VNODE_H
 #define VSOCKFS_VNODE_H
@@ -36,7 +41,7 @@ struct vn_attr {
 };
 
 struct vn_file {
-	int flags;        /* open(2)'s */
+	atomic_int flags; /* open(2)'s; F_SETFL changes them, which the next read or write tells */
 	void *priv;       /* the implementation's */
 	bool direct_io;   /* set by open: reads and writes reach the node as they were made */
 	bool nonseekable; /* set by open: a stream */
@@ -133,7 +138,7 @@ struct vnode {
 	const struct vnode_ops *ops;
 	atomic_uint refs;
 	uint64_t lookups; /* fs/node.c's, guarded by its lock; others leave these two alone */
-	uint64_t id;      /* what the kernel calls it while lookups is not 0 */
+	uint64_t id;      /* what the kernel calls it, 0 if it does not know it */
 };
 
 void vn_init(struct vnode *node, const struct vnode_ops *ops); /* one reference */

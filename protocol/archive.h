@@ -30,6 +30,10 @@ typedef int (*archive_write_fn)(void *arg, const void *bytes, size_t len);
  * links that lead outside, hard links to outside, devices, a parent that is a symbolic
  * link, a file over a link or a directory, a directory over anything else.  Files are
  * written in place.  Modes (without setuid and setgid) and times are applied.
+ * A link may go up at the beginning of its target only; "." as a member's name is
+ * the root and changes nothing; FIFOs are made, owners are not applied.
+ * -EBADMSG for what is no tar or damaged, -EFBIG over a cap, what READ answered, and the
+ * errno of what failed; what was made before stays.
  */
 int archive_extract(int root_fd, archive_read_fn read, void *arg, struct archive_counts *out,
 		    struct error *err);
@@ -37,7 +41,9 @@ int archive_extract(int root_fd, archive_read_fn read, void *arg, struct archive
 /*
  * Writes PATH below ROOT_FD ("" for the root itself) as a PAX tar: a
  * directory's members are its children, sorted by name; a file or symbolic link is
- * its one member.  Sockets are left out.  A file that shrinks meanwhile is -EAGAIN.
+ * its one member.  Sockets are left out.  A file that shrinks meanwhile is -EAGAIN, one that
+ * goes away before it was opened is left out.  Names that are not ASCII are written with
+ * hdrcharset=BINARY.  The same tree gives the same bytes.
  */
 int archive_export(int root_fd, const char *path, archive_write_fn write, void *arg,
 		   struct archive_counts *out, struct error *err);

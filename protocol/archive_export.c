@@ -63,14 +63,14 @@ struct walk {
 static la_ssize_t write_block(struct archive *archive, void *arg, const void *bytes, size_t len)
 {
 	struct walk *walk = arg;
-	int rc = walk->write(walk->arg, bytes, len);
 
-	if (rc < 0) {
-		walk->code = rc;
-		archive_set_error(archive, -rc, "%s", strerror(-rc));
-		return -1;
-	}
-	return (la_ssize_t)len;
+	/* After a failure nothing more is written, whatever closing the archive would add. */
+	if (walk->code == 0)
+		walk->code = walk->write(walk->arg, bytes, len);
+	if (walk->code == 0)
+		return (la_ssize_t)len;
+	archive_set_error(archive, -walk->code, "%s", strerror(-walk->code));
+	return -1;
 }
 
 /* A pax writer that says nothing of its own and buffers little. */
@@ -172,7 +172,7 @@ static int remember(struct walk *walk, const struct stat *st, const char *path, 
 	if (!seen)
 		return -ENOMEM;
 	seen->id = key.id;
-	strcpy(seen->path, path);
+	memcpy(seen->path, path, strlen(path) + 1);
 	HASH_ADD(hh, walk->seen, id, sizeof(seen->id), seen);
 	return 0;
 }
@@ -409,9 +409,8 @@ int archive_export(int root_fd, const char *path, archive_write_fn write, void *
 		rc = walk_levels(&walk, err);
 	if (rc == 0 && archive_write_close(walk.archive) != ARCHIVE_OK)
 		rc = writer_failed(&walk, err);
-	/* Else freeing would close it, and closing would write. */
-	if (rc < 0 && walk.archive)
-		archive_write_fail(walk.archive);
+	if (rc < 0 && walk.code == 0)
+		walk.code = rc;
 	if (rc == 0)
 		*out = walk.counts;
 	walk_free(&walk);

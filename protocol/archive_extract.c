@@ -9,7 +9,6 @@
 #include "protocol/cleanup.h"
 
 #define BLOCK (64u << 10)
-#define MAX_DIRECTORY_NAMES (32u << 20)
 
 /* Where libarchive gets its bytes from. */
 struct source {
@@ -114,7 +113,7 @@ int archive_extract(int root_fd, archive_read_fn read, void *arg, struct archive
 {
 	autofree struct source *source = calloc(1, sizeof(*source));
 	struct archive_counts counts = { 0 };
-	struct place place = { .root = root_fd, .later = BUF_INIT(MAX_DIRECTORY_NAMES) };
+	struct place place = { .root = root_fd, .later = BUF_INIT(LIMIT_ARCHIVE_DIRECTORIES) };
 	int rc, finished;
 
 	place.archive = archive_read_new();

@@ -2,6 +2,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "protocol/archive.h"
@@ -10,30 +11,36 @@
 /* A pax header of a name of LIMIT_MEMBER_NAME bytes and the header itself. */
 #define MAX_HEADER (64u << 10)
 
+struct sink {
+	struct buf buf;
+	bool full; /* the header is there: refuse the zeros that stand for data at a close */
+};
+
 static la_ssize_t collect(struct archive *archive, void *arg, const void *bytes, size_t len)
 {
-	struct buf *buf = arg;
+	struct sink *sink = arg;
 
 	(void)archive;
-	buf_add(buf, bytes, len);
-	return buf->overflow ? -1 : (la_ssize_t)len;
+	if (!sink->full)
+		buf_add(&sink->buf, bytes, len);
+	return sink->full || sink->buf.overflow ? -1 : (la_ssize_t)len;
 }
 
-static int write_header(struct archive *archive, struct archive_entry *entry, struct buf *buf)
+static int write_header(struct archive *archive, struct archive_entry *entry, struct sink *sink)
 {
 	/* Unbuffered, so that the header is there before any data is. */
 	if (archive_write_set_format_pax(archive) != ARCHIVE_OK ||
 	    archive_write_add_filter_none(archive) != ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(archive, 0) != ARCHIVE_OK ||
-	    archive_write_open(archive, buf, NULL, collect, NULL) != ARCHIVE_OK ||
+	    archive_write_open(archive, sink, NULL, collect, NULL) != ARCHIVE_OK ||
 	    archive_write_header(archive, entry) < ARCHIVE_WARN)
 		return -1;
-	return buf->overflow ? -1 : 0;
+	return sink->buf.overflow ? -1 : 0;
 }
 
 int archive_file_header(const char *name, int64_t size, void **out, size_t *len, struct error *err)
 {
-	struct buf buf = BUF_INIT(MAX_HEADER);
+	struct sink sink = { .buf = BUF_INIT(MAX_HEADER) };
 	struct archive *archive = archive_write_new();
 	struct archive_entry *entry = archive_entry_new();
 	int rc = -ENOMEM;
@@ -44,18 +51,17 @@ int archive_file_header(const char *name, int64_t size, void **out, size_t *len,
 		archive_entry_set_perm(entry, 0644);
 		archive_entry_set_size(entry, size);
 		archive_entry_set_mtime(entry, 0, 0);
-		rc = write_header(archive, entry, &buf) < 0 ? -EINVAL : 0;
-		/* There will be no data: do not write what a close would add. */
-		archive_write_fail(archive);
+		rc = write_header(archive, entry, &sink) < 0 ? -EINVAL : 0;
+		sink.full = true;
 	}
 	if (rc < 0)
 		error_set(err, -rc, "cannot make an archive header for '%.255s'", name);
 	archive_entry_free(entry);
 	archive_write_free(archive);
 	if (rc == 0) {
-		*len = buf.len;
-		*out = buf_steal(&buf);
+		*len = sink.buf.len;
+		*out = buf_steal(&sink.buf);
 	}
-	buf_free(&buf);
+	buf_free(&sink.buf);
 	return rc;
 }

@@ -30,7 +30,7 @@ int beneath_clean(const char *path, char *out, size_t size)
 		if (len == 2 && path[0] == '.' && path[1] == '.')
 			return -EXDEV;
 		if (len > 0 && !(len == 1 && path[0] == '.')) {
-			if (used + len + 2 > size)
+			if (used + (used ? 1 : 0) + len + 1 > size)
 				return -ENAMETOOLONG;
 			if (used)
 				out[used++] = '/';

@@ -38,12 +38,23 @@
 #define LIMIT_HANDSHAKE_SECONDS 5 /* for a bridge to answer CONNECT */
 
 /* Control files. */
-#define LIMIT_CTL_MEMBERS 4096         /* services, shells, commands of a guest; guests of a mount */
-#define LIMIT_TRANSCRIPT (64u << 20)   /* a shell's output kept here; the oldest is forgotten */
-#define LIMIT_STDIN_FILE (256u << 20)  /* what a command's stdin holds before it starts */
-#define LIMIT_EVENTS (256u << 10)      /* lines that events keeps, together */
-#define LIMIT_STDERR_TAIL 2048         /* of a service that failed to start, in its error */
+#define LIMIT_CTL_MEMBERS 4096        /* services, shells, commands of a guest; guests of a mount */
+#define LIMIT_TRANSCRIPT (64u << 20)  /* a shell's output kept here; the oldest is forgotten */
+#define LIMIT_STDIN_FILE (256u << 20) /* what a command's stdin holds before it starts */
+#define LIMIT_EVENTS (256u << 10)     /* lines that events keeps, together */
+#define LIMIT_STDERR_TAIL 2048        /* of a service that failed to start, in its error */
 #define LIMIT_TEXT_SNAPSHOT (4u << 20) /* one reading of status, ctl, metrics */
 #define LIMIT_TEXT_LINE 4096           /* columns of one line that `text` can still change */
+
+/* The agent's own: what one guest's clients may make it hold. */
+#define LIMIT_AGENT_CONNECTIONS 64            /* served at once; more wait */
+#define LIMIT_AGENT_LISTENERS 16              /* addresses it listens on */
+#define LIMIT_AGENT_SHELLS 256                /* open at once */
+#define LIMIT_AGENT_SERVICES 4096             /* names it knows */
+#define LIMIT_AGENT_TRANSCRIPT (16u << 20)    /* of one shell; the oldest goes */
+#define LIMIT_AGENT_SHELL_INPUT (1u << 20)    /* that one shell has not read yet */
+#define LIMIT_AGENT_REDACT_VALUES 256         /* secrets of one shell */
+#define LIMIT_AGENT_LIST_DEPTH 256            /* directories of one recursive listing */
+#define LIMIT_ARCHIVE_DIRECTORIES (32u << 20) /* names of directories in one upload */
 
 #endif

@@ -5,10 +5,10 @@
  * ends when it is closed, by us or by our death.  --die-with-parent would be tied to the
  * thread that started bubblewrap, so it is not used.
  *
- * What runs in the sandbox may do anything to the directory it shares with the host, so it shares none:
- * once the agent listens, before anything else has run in there, the socket is moved out of
- * the shared directory and that directory is removed.  Nobody inside can put a link in the
- * socket's place for us to follow.
+ * What runs in the sandbox may do anything to a directory that it shares with the host, so it shares
+ * none: once the agent listens, before anything else has run in there, we keep its socket as a
+ * descriptor and remove its name and the directory.  Nobody inside can put a link in its place for us
+ * to follow, and nothing is left when we are killed.
  */
 #include "protocol/local.h"
 
@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,6 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,11 +36,12 @@
 #define POLL_SLICE_MS 100 /* how late a cancelled start notices */
 
 struct local {
-	char dir[PATH_MAX]; /* private: 0700; holds the socket */
-	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char socket[32]; /* a path that leads to socket_fd */
+	int socket_fd;   /* O_PATH */
 	int lifeline;
 	pid_t bwrap; /* to be reaped; 0 for none */
 	int init;    /* pidfd of the sandbox's pid 1, or -1 */
+	int info;    /* where bubblewrap writes: closed too early, it would die of it */
 	int said;    /* memory file that takes the sandbox's stderr */
 };
 
@@ -51,18 +50,13 @@ const char *local_socket(const struct local *local)
 	return local->socket;
 }
 
-/* Whether FORMAT's path is a program; *PATH has it then. */
-static bool __attribute__((format(printf, 2, 3)))
-try_program(char path[static PATH_MAX], const char *format, ...)
+/* Whether the LEN characters of DIR and then TAIL are the path of a program; PATH has it then. */
+static bool try_program(char path[static PATH_MAX], const char *dir, size_t len, const char *tail)
 {
+	int size = snprintf(path, PATH_MAX, "%.*s%s", (int)len, dir, tail);
 	struct stat st;
-	va_list list;
-	int len;
 
-	va_start(list, format);
-	len = vsnprintf(path, PATH_MAX, format, list);
-	va_end(list);
-	return len > 0 && len < PATH_MAX && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	return size > 0 && size < PATH_MAX && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
 	       access(path, X_OK) == 0;
 }
 
@@ -71,12 +65,14 @@ static bool find_program(const char *name, char path[static PATH_MAX])
 {
 	static const char usual[] = "/usr/local/bin:/usr/bin:/bin";
 	const char *lists[] = { getenv("PATH"), usual };
+	char tail[64];
 
+	snprintf(tail, sizeof(tail), "/%s", name);
 	for (size_t i = 0; i < 2; i++) {
 		for (const char *item = lists[i]; item && *item;) {
 			size_t len = strcspn(item, ":");
 
-			if (item[0] == '/' && try_program(path, "%.*s/%s", (int)len, item, name))
+			if (item[0] == '/' && try_program(path, item, len, tail))
 				return true;
 			item += len + (item[len] == ':');
 		}
@@ -86,22 +82,23 @@ static bool find_program(const char *name, char path[static PATH_MAX])
 
 static int find_agent(char path[static PATH_MAX], struct error *err)
 {
+	/* Where it may be, seen from the directory of the running program. */
+	static const char *const places[] = { "/vsockfs-agent", "/../libexec/vsockfs/vsockfs-agent",
+					      "/../protocol/agent/vsockfs-agent" };
 	const char *chosen = getenv("VSOCKFS_AGENT");
 	char self[PATH_MAX];
 	ssize_t len;
 
 	if (chosen && *chosen) {
-		if (try_program(path, "%s", chosen))
+		if (try_program(path, chosen, strlen(chosen), ""))
 			return 0;
 		return error_set(err, ENOENT, "VSOCKFS_AGENT names no program: %s", chosen);
 	}
-	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len > 0) {
-		self[len] = '\0';
-		*strrchr(self, '/') = '\0';
-		if (try_program(path, "%s/vsockfs-agent", self) ||
-		    try_program(path, "%s/../libexec/vsockfs/vsockfs-agent", self) ||
-		    try_program(path, "%s/../protocol/agent/vsockfs-agent", self))
+	len = readlink("/proc/self/exe", self, sizeof(self));
+	for (size_t i = 0; len > 0 && i < sizeof(places) / sizeof(*places); i++) {
+		const char *slash = memrchr(self, '/', (size_t)len);
+
+		if (slash && try_program(path, self, (size_t)(slash - self), places[i]))
 			return 0;
 	}
 	if (find_program("vsockfs-agent", path))
@@ -123,32 +120,20 @@ static int check_dir(const char *dir, struct error *err)
 	return 0;
 }
 
-/* Makes the private directory, with "shared" in it for the agent to make its socket in. */
-static int make_directory(struct local *local, char shared[static PATH_MAX], struct error *err)
+/* Makes a private directory for the agent to make its socket in. */
+static int make_directory(char dir[static PATH_MAX], struct error *err)
 {
 	const char *bases[] = { getenv("XDG_RUNTIME_DIR"), "/tmp" };
 
-	for (size_t i = 0; i < 2 && !local->dir[0]; i++) {
-		char dir[sizeof(local->socket)];
-		int len;
-
+	for (size_t i = 0; i < 2; i++) {
 		if (!bases[i] || bases[i][0] != '/')
 			continue;
-		len = snprintf(dir, sizeof(dir), "%s/vsockfs-XXXXXX", bases[i]);
-		/* A Unix socket's path has little room; the other base is short enough. */
-		if (len < 0 || (size_t)len + sizeof("/" LOCAL_SOCKET_NAME) > sizeof(local->socket))
-			continue;
+		snprintf(dir, PATH_MAX, "%s/vsockfs-XXXXXX", bases[i]);
 		if (mkdtemp(dir))
-			strcpy(local->dir, dir);
+			return 0;
 	}
-	if (!local->dir[0])
-		return error_set(err, errno, "no private directory could be made in /tmp: %s",
-				 strerror(errno));
-	snprintf(local->socket, sizeof(local->socket), "%.80s/" LOCAL_SOCKET_NAME, local->dir);
-	snprintf(shared, PATH_MAX, "%.80s/shared", local->dir);
-	if (mkdir(shared, 0700) < 0)
-		return error_set(err, errno, "%s: %s", shared, strerror(errno));
-	return 0;
+	return error_set(err, errno, "no private directory could be made in /tmp: %s",
+			 strerror(errno));
 }
 
 /* A file in memory that takes SAID_SIZE bytes and then refuses: nobody blocks on it, ever. */
@@ -249,20 +234,23 @@ static int open_init(int info)
 	return at ? pidfd_open((pid_t)strtol(at + strlen(key), NULL, 10), 0) : -1;
 }
 
-/* Ends what was started: gently while GENTLE, then by force. */
-static void end_sandbox(struct local *local, bool gentle)
+/*
+ * Ends what was started.  The closed lifeline is enough, once the agent has come to look at it;
+ * bubblewrap itself is not killed before its child, which would wait for it for ever.
+ */
+static void end_sandbox(struct local *local)
 {
-	struct call call = call_within(gentle ? END_SECONDS : 0, NULL);
+	struct call call = call_within(END_SECONDS, NULL);
+	struct pollfd poller = { .events = POLLIN };
 	autoclose int bwrap = -1;
 
-	if (local->lifeline >= 0)
-		close(local->lifeline);
+	cleanup_close(&local->lifeline);
 	local->lifeline = -1;
 	if (local->bwrap) {
-		struct pollfd poller = { .events = POLLIN };
-
 		poller.fd = bwrap = pidfd_open(local->bwrap, 0);
 		if (bwrap < 0 || poll(&poller, 1, call_remaining_ms(&call)) != 1) {
+			if (local->init < 0)
+				local->init = open_init(local->info);
 			if (local->init >= 0)
 				pidfd_send_signal(local->init, SIGKILL, NULL, 0);
 			kill(local->bwrap, SIGKILL);
@@ -271,9 +259,9 @@ static void end_sandbox(struct local *local, bool gentle)
 			continue;
 	}
 	local->bwrap = 0;
-	if (local->init >= 0)
-		close(local->init);
-	local->init = -1;
+	cleanup_close(&local->init);
+	cleanup_close(&local->info);
+	local->init = local->info = -1;
 }
 
 /* Starts bubblewrap once, with what PLAN says. */
@@ -299,8 +287,8 @@ static int try_start(struct local *local, const struct local_plan *plan, const s
 		rc = await_ready(ready[0], call);
 		local->init = open_init(info[0]);
 	}
+	local->info = info[0];
 	cleanup_close(&ready[0]);
-	cleanup_close(&info[0]);
 	local_args_free(args);
 	return rc;
 }
@@ -323,25 +311,47 @@ static int start_error(struct local *local, int rc, struct error *err)
 }
 
 /* Takes the socket out of the guest's reach; see the top of this file. */
-static int take_socket(struct local *local, const char *shared, struct error *err)
+static int take_socket(struct local *local, const char *dir, struct error *err)
 {
-	char made[PATH_MAX];
+	autoclose int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	snprintf(made, sizeof(made), "%.100s/" LOCAL_SOCKET_NAME, shared);
-	if (rename(made, local->socket) < 0 || lstat(local->socket, &st) < 0)
-		return error_set(err, errno, "%s: %s", made, strerror(errno));
+	local->socket_fd = openat(dir_fd, LOCAL_SOCKET_NAME, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (local->socket_fd < 0 || fstat(local->socket_fd, &st) < 0)
+		return error_set(err, errno, "%s/" LOCAL_SOCKET_NAME ": %s", dir, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return error_set(err, EIO, "%s: the agent made no socket", made);
-	rmdir(shared);
+		return error_set(err, EIO, "%s: the agent made no socket", dir);
+	snprintf(local->socket, sizeof(local->socket), "/proc/self/fd/%d", local->socket_fd);
 	return 0;
+}
+
+/* The agent's own end may remove the name first. */
+static void remove_directory(const char *dir)
+{
+	autoclose int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	unlinkat(dir_fd, LOCAL_SOCKET_NAME, 0);
+	rmdir(dir);
+}
+
+/* In a container root may have every namespace but the user's: then without. */
+static int start_somehow(struct local *local, struct local_plan *plan, const struct call *call,
+			 struct error *err)
+{
+	int rc = try_start(local, plan, call, err);
+
+	if (rc != -EPIPE || geteuid() != 0)
+		return rc;
+	end_sandbox(local);
+	plan->user_namespace = false;
+	return try_start(local, plan, call, err);
 }
 
 int local_start(const char *dir, bool network, const struct call *call, struct local **out,
 		struct error *err)
 {
-	char bwrap[PATH_MAX], agent[PATH_MAX], shared[PATH_MAX];
-	struct local_plan plan = { bwrap, agent, dir, shared, network, true };
+	char bwrap[PATH_MAX], agent[PATH_MAX], run[PATH_MAX];
+	struct local_plan plan = { bwrap, agent, dir, run, network, true };
 	struct local *local;
 	int rc = check_dir(dir, err);
 
@@ -356,21 +366,14 @@ int local_start(const char *dir, bool network, const struct call *call, struct l
 	local = calloc(1, sizeof(*local));
 	if (!local)
 		return error_set(err, ENOMEM, "out of memory");
-	local->lifeline = local->init = -1;
+	local->lifeline = local->init = local->info = local->socket_fd = -1;
 	local->said = make_said();
 	rc = local->said < 0 ? error_set(err, errno, "memfd_create: %s", strerror(errno)) : 0;
-	rc = rc ? rc : make_directory(local, shared, err);
+	rc = rc ? rc : make_directory(run, err);
 	if (!rc) {
-		rc = try_start(local, &plan, call, err);
-		/* In a container root may have every namespace but the user's. */
-		if (rc == -EPIPE && geteuid() == 0) {
-			end_sandbox(local, false);
-			plan.user_namespace = false;
-			rc = try_start(local, &plan, call, err);
-		}
-		rc = rc ? start_error(local, rc, err) : take_socket(local, shared, err);
-		if (rc)
-			rmdir(shared);
+		rc = start_somehow(local, &plan, call, err);
+		rc = rc ? start_error(local, rc, err) : take_socket(local, run, err);
+		remove_directory(run);
 	}
 	if (rc) {
 		local_free(local);
@@ -384,12 +387,8 @@ void local_free(struct local *local)
 {
 	if (!local)
 		return;
-	end_sandbox(local, true);
-	if (local->dir[0]) {
-		unlink(local->socket);
-		rmdir(local->dir);
-	}
-	if (local->said >= 0)
-		close(local->said);
+	end_sandbox(local);
+	cleanup_close(&local->socket_fd);
+	cleanup_close(&local->said);
 	free(local);
 }

@@ -24,9 +24,9 @@ struct local;
  */
 int local_start(const char *dir, bool network, const struct call *call, struct local **out,
 		struct error *err);
-/* The Unix socket that the agent listens on, in a private directory. */
+/* A path, in this process, of the Unix socket that the agent listens on. */
 const char *local_socket(const struct local *local);
-/* Ends the sandbox, reaps it, removes the directory. */
+/* Ends the sandbox and reaps it. */
 void local_free(struct local *local);
 
 #endif

@@ -8,7 +8,6 @@
 #include "protocol/local_bwrap.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,16 +43,13 @@ static void args_add(struct args *args, const char *text)
 		args->items[++args->count] = NULL;
 }
 
-/* Adds strings up to a NULL. */
-static void args_adds(struct args *args, ...)
+static void args_add_list(struct args *args, const char *const *list)
 {
-	va_list list;
-
-	va_start(list, args);
-	for (const char *text; (text = va_arg(list, const char *));)
-		args_add(args, text);
-	va_end(list);
+	for (; *list; list++)
+		args_add(args, *list);
 }
+
+#define args_adds(args, ...) args_add_list(args, (const char *const[]){ __VA_ARGS__, NULL })
 
 /* The host's programs: /usr, and /bin and the like as links into it where the host has them so. */
 static void add_programs(struct args *args)
@@ -63,16 +59,16 @@ static void add_programs(struct args *args)
 	};
 	char target[256];
 
-	args_adds(args, "--ro-bind", "/usr", "/usr", NULL);
+	args_adds(args, "--ro-bind", "/usr", "/usr");
 	for (size_t i = 0; i < sizeof(tops) / sizeof(*tops); i++) {
 		ssize_t len = readlink(tops[i], target, sizeof(target) - 1);
 
 		if (len < 0) {
-			args_adds(args, "--ro-bind-try", tops[i], tops[i], NULL);
+			args_adds(args, "--ro-bind-try", tops[i], tops[i]);
 			continue;
 		}
 		target[len] = '\0';
-		args_adds(args, "--symlink", target, tops[i], NULL);
+		args_adds(args, "--symlink", target, tops[i]);
 	}
 }
 
@@ -89,7 +85,7 @@ static void add_configuration(struct args *args)
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 		snprintf(path, sizeof(path), "/etc/%s", files[i]);
-		args_adds(args, "--ro-bind-try", path, path, NULL);
+		args_adds(args, "--ro-bind-try", path, path);
 	}
 }
 
@@ -101,9 +97,9 @@ static void add_kernel(struct args *args)
 		"/proc/bus", "/proc/mtrr",          "/proc/acpi", "/proc/scsi",
 	};
 
-	args_adds(args, "--proc", "/proc", "--dev", "/dev", NULL);
+	args_adds(args, "--proc", "/proc", "--dev", "/dev");
 	for (size_t i = 0; i < sizeof(covered) / sizeof(*covered); i++)
-		args_adds(args, "--ro-bind-try", covered[i], covered[i], NULL);
+		args_adds(args, "--ro-bind-try", covered[i], covered[i]);
 }
 
 /* What a root of one user's files may do: nothing here reaches beyond the sandbox's own mounts. */
@@ -114,9 +110,9 @@ static void add_privileges(struct args *args)
 		"CAP_KILL",  "CAP_SETGID",       "CAP_SETUID", "CAP_NET_BIND_SERVICE",
 	};
 
-	args_adds(args, "--cap-drop", "ALL", NULL);
+	args_adds(args, "--cap-drop", "ALL");
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
-		args_adds(args, "--cap-add", kept[i], NULL);
+		args_adds(args, "--cap-add", kept[i]);
 }
 
 static void add_environment(struct args *args)
@@ -124,7 +120,7 @@ static void add_environment(struct args *args)
 	args_adds(args, "--clearenv", "--setenv", "PATH",
 		  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--setenv",
 		  "HOME", "/root", "--setenv", "USER", "root", "--setenv", "LOGNAME", "root",
-		  "--setenv", "LANG", "C.UTF-8", NULL);
+		  "--setenv", "LANG", "C.UTF-8");
 }
 
 /*
@@ -134,13 +130,14 @@ static void add_environment(struct args *args)
  */
 static void add_program(struct args *args)
 {
+	static const char listen[] = LOCAL_LISTEN;
 	char lifeline[16], ready[16];
 
 	snprintf(lifeline, sizeof(lifeline), "%d", LOCAL_FD_LIFELINE);
 	snprintf(ready, sizeof(ready), "%d", LOCAL_FD_READY);
-	args_adds(args, "--as-pid-1", "/bin/sh", "-c", "\"$@\"; exit $?", "init",
-		  "/.vsockfs/vsockfs-agent", "--listen", "unix:/.vsockfs/run/" LOCAL_SOCKET_NAME,
-		  "--lifeline", lifeline, "--ready-fd", ready, NULL);
+	args_adds(args, "--as-pid-1", "/bin/sh", "-c", "\"$@\"; exit $?", "init");
+	args_adds(args, "/.vsockfs/vsockfs-agent", "--listen", listen);
+	args_adds(args, "--lifeline", lifeline, "--ready-fd", ready);
 }
 
 char **local_bwrap_args(const struct local_plan *plan)
@@ -151,9 +148,9 @@ char **local_bwrap_args(const struct local_plan *plan)
 	snprintf(info, sizeof(info), "%d", LOCAL_FD_INFO);
 	args_add(&args, plan->bwrap);
 	if (plan->user_namespace)
-		args_adds(&args, "--unshare-user", "--uid", "0", "--gid", "0", NULL);
+		args_adds(&args, "--unshare-user", "--uid", "0", "--gid", "0");
 	args_adds(&args, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		  "--hostname", "vsockfs", "--new-session", "--info-fd", info, NULL);
+		  "--hostname", "vsockfs", "--new-session", "--info-fd", info);
 	if (!plan->network)
 		args_add(&args, "--unshare-net");
 	add_programs(&args);
@@ -162,7 +159,7 @@ char **local_bwrap_args(const struct local_plan *plan)
 	args_adds(&args, "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/root", "--dir",
 		  "/var/tmp", "--symlink", "/run", "/var/run", "--bind", plan->dir, "/workspace",
 		  "--bind", plan->run_dir, "/.vsockfs/run", "--ro-bind", plan->agent,
-		  "/.vsockfs/vsockfs-agent", "--chdir", "/", NULL);
+		  "/.vsockfs/vsockfs-agent", "--chdir", "/");
 	add_privileges(&args);
 	add_environment(&args);
 	add_program(&args);

@@ -14,6 +14,7 @@ enum { LOCAL_FD_LIFELINE = 3, LOCAL_FD_READY = 4, LOCAL_FD_INFO = 5, LOCAL_FD_EN
 
 /* Where the agent listens, as the sandbox sees it; the directory is the host's RUN_DIR. */
 #define LOCAL_SOCKET_NAME "agent.sock"
+#define LOCAL_LISTEN "unix:/.vsockfs/run/" LOCAL_SOCKET_NAME
 
 struct local_plan {
 	const char *bwrap;   /* path of the program */

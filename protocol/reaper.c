@@ -239,7 +239,8 @@ void reaper_take(struct exchange *x)
 {
 	uint64_t one = 1;
 
-	x->reap_until = call_now() + LIMIT_REAP_SECONDS * NSEC_PER_SEC;
+	if (!x->reap_until)
+		x->reap_until = call_now() + LIMIT_REAP_SECONDS * NSEC_PER_SEC;
 	guest_pending(x->guest, 1, 1);
 	pthread_mutex_lock(&reaper.lock);
 	x->next = reaper.handed;

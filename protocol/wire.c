@@ -260,8 +260,14 @@ static size_t dump_bytes(char *text, size_t len)
 	size_t used = 0;
 
 	for (size_t at = 0; at < len;) {
-		uint32_t unit = escaped_unit(text + at, len - at), low;
+		const char *escape = memchr(text + at, '\\', len - at);
+		size_t plain = escape ? (size_t)(escape - (text + at)) : len - at;
+		uint32_t unit, low;
 
+		memmove(text + used, text + at, plain);
+		used += plain;
+		at += plain;
+		unit = escaped_unit(text + at, len - at);
 		if (unit != UINT32_MAX) {
 			at += 6;
 			low = unit == 0xdbff ? escaped_unit(text + at, len - at) : UINT32_MAX;
@@ -270,11 +276,10 @@ static size_t dump_bytes(char *text, size_t len)
 				unit = 0xdc00 + (low & 0xff);
 			}
 			used += put_escape(text + used, unit);
-			continue;
+		} else {
+			for (int i = 0; i < 2 && at < len; i++)
+				text[used++] = text[at++];
 		}
-		if (text[at] == '\\' && at + 1 < len)
-			text[used++] = text[at++];
-		text[used++] = text[at++];
 	}
 	text[used] = '\0';
 	return used;
@@ -289,6 +294,16 @@ char *wire_dump(const json_t *object, size_t *len)
 	return text;
 }
 
+/* How many of the first bytes are ASCII, and so themselves in every form of a string. */
+static size_t ascii_run(const char *bytes, size_t len)
+{
+	size_t run = 0;
+
+	while (run < len && (signed char)bytes[run] >= 0)
+		run++;
+	return run;
+}
+
 json_t *wire_string(const char *bytes, size_t len)
 {
 	autobuf struct buf out;
@@ -297,9 +312,11 @@ json_t *wire_string(const char *bytes, size_t len)
 		return NULL;
 	buf_init(&out, 4 * len + 1);
 	for (size_t at = 0; at < len;) {
-		uint32_t code;
-		size_t step = utf8_char(bytes + at, len - at, &code);
+		size_t step = ascii_run(bytes + at, len - at);
+		uint32_t code = 0;
 
+		if (!step)
+			step = utf8_char(bytes + at, len - at, &code);
 		if (step > 0 && !stands_for_byte(code)) {
 			buf_add(&out, bytes + at, step);
 			at += step;
@@ -321,9 +338,11 @@ char *wire_bytes(const json_t *string, size_t *len)
 	if (!bytes)
 		return NULL;
 	for (size_t at = 0; at < text_len;) {
-		uint32_t code;
-		size_t step = utf8_char(text + at, text_len - at, &code);
+		size_t step = ascii_run(text + at, text_len - at);
+		uint32_t code = 0;
 
+		if (!step)
+			step = utf8_char(text + at, text_len - at, &code);
 		if (step == 4 && stands_for_byte(code)) {
 			bytes[used++] = (char)(code - BYTE_BASE);
 		} else {

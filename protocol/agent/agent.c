@@ -2,6 +2,7 @@
 #include "protocol/agent/agent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -10,7 +11,12 @@
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/service.h"
 #include "protocol/agent/session_room.h"
+#include "protocol/agent/kin.h"
 #include "protocol/agent/shell.h"
+
+/* Somebody may fork while we look. */
+#define KILL_ROUNDS 10
+#define KILL_PAUSE_MS 10
 
 int agent_new(const struct agent_options *options, struct agent **out, struct error *err)
 {
@@ -44,7 +50,25 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 void agent_interrupt(struct agent *agent)
 {
 	services_interrupt(agent->services);
+	/* First: with their leader gone, the jobs of a shell would not be found. */
+	shells_kill(agent->shells);
 	children_kill(agent->children);
+}
+
+/* With a lifeline: services gently, then all that commands left in the background. */
+static void end_everything(struct agent *agent)
+{
+	if (!agent->options.lifeline)
+		return;
+	services_end(agent->services);
+	for (int i = 0; i < KILL_ROUNDS && kin_signal_descendants(SIGKILL); i++)
+		poll(NULL, 0, KILL_PAUSE_MS);
+}
+
+void agent_abandon(struct agent *agent)
+{
+	agent_interrupt(agent);
+	end_everything(agent);
 }
 
 void agent_free(struct agent *agent)
@@ -54,7 +78,7 @@ void agent_free(struct agent *agent)
 	sess_room_free(agent->sessions);
 	/* The rooms first: they hold children. */
 	shells_free(agent->shells);
-	services_end(agent->services);
+	end_everything(agent);
 	children_free(agent->children);
 	services_free(agent->services);
 	free(agent->run_dir);

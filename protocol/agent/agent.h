@@ -43,6 +43,12 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
  */
 void agent_free(struct agent *agent);
 
+/*
+ * Ends the same, but frees nothing: for a process that is about to exit while some request is
+ * still served.
+ */
+void agent_abandon(struct agent *agent);
+
 /* Ends what runs on behalf of a request, so that the threads that serve it come back. */
 void agent_interrupt(struct agent *agent);
 

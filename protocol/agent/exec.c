@@ -19,7 +19,7 @@
 #include "protocol/cleanup.h"
 
 #define DEFAULT_TIMEOUT_SECONDS 30
-#define MAX_TIMEOUT_SECONDS (30 * 24 * 3600)
+#define MAX_TIMEOUT_SECONDS INT64_C(2592000) /* 30 days */
 
 /* After the shell's end: silence that ends the reading, and how long it goes on at most. */
 #define DRAIN_SILENCE_MS 50
@@ -169,7 +169,7 @@ int action_exec(struct request *request, struct reply *reply, struct error *err)
 	};
 	struct child_end end = { .exit_code = 124 };
 	autofree char *command = NULL;
-	int64_t seconds, began = clock_ms();
+	int64_t seconds = 0, began = clock_ms();
 	int rc;
 
 	rc = request_text(request, "command", "", LIMIT_EXEC_COMMAND, &command, err);

@@ -103,7 +103,7 @@ int action_read_workspace_file(struct request *request, struct reply *reply, str
 {
 	autopath struct workspace_path path = { 0 };
 	autofree char *bytes = NULL, *encoded = NULL;
-	int64_t max;
+	int64_t max = 0;
 	int rc, size;
 
 	rc = workspace_path_get(request, "path", &path, err);
@@ -185,8 +185,8 @@ int action_write_workspace_file(struct request *request, struct reply *reply, st
 	autopath struct workspace_path path = { 0 };
 	autoclose int workspace = -1, parent = -1;
 	autofree char *text = NULL;
-	const char *name;
-	size_t len;
+	const char *name = NULL;
+	size_t len = 0;
 	int rc;
 
 	rc = workspace_path_get(request, "path", &path, err);

@@ -19,9 +19,6 @@
 
 #define autopath __attribute__((cleanup(workspace_path_free)))
 
-/* Descriptors and stack that one listing may take. */
-#define MAX_DEPTH 256
-
 /* What an entry costs in the reply besides its names. */
 #define ENTRY_OVERHEAD 80
 
@@ -95,9 +92,9 @@ static int list_directory(struct listing *listing, int at, const char *name, str
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fail(listing, errno, err);
-	if (listing->depth == MAX_DEPTH)
+	if (listing->depth == LIMIT_AGENT_LIST_DEPTH)
 		return error_set(err, ELOOP, "'%.255s' is more than %d directories deep",
-				 buf_str(&listing->path), MAX_DEPTH);
+				 buf_str(&listing->path), LIMIT_AGENT_LIST_DEPTH);
 	rc = archive_names_read(fd, &names);
 	if (rc < 0)
 		return fail(listing, -rc, err);
@@ -142,7 +139,7 @@ static int list(struct listing *listing, int workspace, const char *below, mode_
 int action_list_workspace(struct request *request, struct reply *reply, struct error *err)
 {
 	autopath struct workspace_path path = { 0 };
-	struct listing listing = { .path = BUF_INIT(2 * LIMIT_PATH) };
+	struct listing listing = { .path = BUF_INIT((size_t)2 * LIMIT_PATH) };
 	autoclose int workspace = -1;
 	mode_t mode = 0;
 	int rc;

@@ -175,7 +175,7 @@ int listener_accept(const struct listener *listener, bool any_peer)
 /* Byte by byte: what follows the newline is the agent's. */
 static bool read_greeting(int fd, char *line, size_t size)
 {
-	int64_t deadline = clock_ms() + LIMIT_HANDSHAKE_SECONDS * 1000;
+	int64_t deadline = clock_ms() + INT64_C(1000) * LIMIT_HANDSHAKE_SECONDS;
 
 	for (size_t len = 0; len < size;) {
 		struct pollfd wait = { .fd = fd, .events = POLLIN };
@@ -202,7 +202,7 @@ bool listener_greet(enum listen_kind kind, uint32_t port, int fd)
 
 	if (kind != LISTEN_BRIDGE)
 		return true;
-	if (!read_greeting(fd, line, sizeof(line)) || strncmp(line, "CONNECT ", 8) ||
+	if (!read_greeting(fd, line, sizeof(line)) || strncmp(line, "CONNECT ", 8) != 0 ||
 	    parse_port(line + 8, &wanted) < 0 || wanted != port)
 		return false;
 	/* The number is a port on the VMM's side: any will do. */

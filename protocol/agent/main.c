@@ -14,8 +14,6 @@
 #include "protocol/agent/listen.h"
 #include "protocol/agent/server.h"
 
-#define MAX_LISTEN 16
-
 static const char usage[] =
 	"usage: vsockfs-agent --listen ADDRESS [--listen ADDRESS...] [options]\n"
 	"\n"
@@ -36,7 +34,7 @@ static const char usage[] =
 
 struct settings {
 	struct agent_options agent;
-	const char *listen[MAX_LISTEN];
+	const char *listen[LIMIT_AGENT_LISTENERS];
 	size_t count;
 	int lifeline, ready; /* -1: none */
 	int signals;
@@ -79,9 +77,9 @@ static int parse(int argc, char **argv, struct settings *settings)
 	while ((option = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		switch (option) {
 		case LISTEN:
-			if (settings->count == MAX_LISTEN) {
+			if (settings->count == LIMIT_AGENT_LISTENERS) {
 				fprintf(stderr, "vsockfs-agent: --listen: at most %d times\n",
-					MAX_LISTEN);
+					LIMIT_AGENT_LISTENERS);
 				return 2;
 			}
 			settings->listen[settings->count++] = optarg;
@@ -161,7 +159,7 @@ static void say_ready(int fd)
 /* Opens everything that SETTINGS name and serves; *STUCK: some requests did not end. */
 static int run(const struct settings *settings, struct agent *agent, bool *stuck, struct error *err)
 {
-	struct listener listeners[MAX_LISTEN];
+	struct listener listeners[LIMIT_AGENT_LISTENERS];
 	struct server *server = NULL;
 	int stop[2] = { settings->signals, settings->lifeline };
 	size_t open = 0;
@@ -214,8 +212,10 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		fprintf(stderr, "vsockfs-agent: %s\n", err.text);
 	/* A request that did not end still uses the agent: leave that to the kernel. */
-	if (stuck)
+	if (stuck) {
+		agent_abandon(agent);
 		_exit(1);
+	}
 	agent_free(agent);
 	return rc < 0 ? 1 : 0;
 }

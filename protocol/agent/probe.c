@@ -80,7 +80,7 @@ static int parse_http(const json_t *readiness, struct probe *out, struct error *
 	if (rc < 0)
 		return rc;
 	/* What a request line cannot carry would end it early. */
-	if (strncmp(url, scheme, sizeof(scheme) - 1) || url[strcspn(url, " \t\r\n")])
+	if (strncmp(url, scheme, sizeof(scheme) - 1) != 0 || url[strcspn(url, " \t\r\n")])
 		return error_set(err, EINVAL,
 				 "readiness: '%.255s' is no http://HOST[:PORT][/PATH] URL", url);
 	host = url + sizeof(scheme) - 1;

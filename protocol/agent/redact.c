@@ -7,8 +7,6 @@
 
 #include "protocol/wire.h"
 
-#define MAX_VALUES 256
-
 /* Room for a secret that comes in pieces, and for one read of a terminal behind it. */
 #define HELD_ROOM (256u << 10)
 
@@ -41,8 +39,9 @@ int redact_init(struct redact *redact, const json_t *values, struct error *err)
 		return 0;
 	if (!json_is_array(values))
 		return error_set(err, EINVAL, "redact_values must be an array");
-	if (count > MAX_VALUES)
-		return error_set(err, E2BIG, "redact_values has more than %d values", MAX_VALUES);
+	if (count > LIMIT_AGENT_REDACT_VALUES)
+		return error_set(err, E2BIG, "redact_values has more than %d values",
+				 LIMIT_AGENT_REDACT_VALUES);
 	redact->values = calloc(count ? count : 1, sizeof(*redact->values));
 	if (!redact->values)
 		return error_set(err, ENOMEM, "out of memory");
@@ -84,7 +83,7 @@ static size_t match(const struct redact *redact, const char *bytes, size_t len, 
 		const struct redact_value *value = &redact->values[i];
 		size_t common = value->len < len ? value->len : len;
 
-		if (memcmp(value->bytes, bytes, common))
+		if (memcmp(value->bytes, bytes, common) != 0)
 			continue;
 		if (common < value->len)
 			*open = true;

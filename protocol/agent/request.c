@@ -105,7 +105,7 @@ int request_name(const struct request *request, const char *key, char **out, str
 
 int request_open_payload(struct request *request, struct error *err)
 {
-	int64_t size;
+	int64_t size = 0;
 	int rc = request_int(request, "archive_size", 0, 1, LIMIT_ARCHIVE_SIZE, &size, err);
 
 	if (rc == 0)

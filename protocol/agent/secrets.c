@@ -55,7 +55,7 @@ static int unpack(struct request *request, int run, const char *fresh,
 int action_install_secrets(struct request *request, struct reply *reply, struct error *err)
 {
 	autofree char *destination = NULL, *made = NULL;
-	struct archive_counts counts;
+	struct archive_counts counts = { 0 };
 	autoclose int run = -1;
 	const char *fresh;
 	int rc = request_open_payload(request, err);

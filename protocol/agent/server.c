@@ -14,8 +14,6 @@
 #include "protocol/agent/dispatch.h"
 #include "protocol/cleanup.h"
 
-#define MAX_CONNECTIONS 64
-#define MAX_LISTENERS 16
 #define THREAD_STACK (512u << 10)
 #define FINISH_SECONDS 3
 
@@ -107,7 +105,7 @@ static bool is_full(struct server *server)
 	bool full;
 
 	pthread_mutex_lock(&server->lock);
-	full = server->served >= MAX_CONNECTIONS;
+	full = server->served >= LIMIT_AGENT_CONNECTIONS;
 	pthread_mutex_unlock(&server->lock);
 	return full;
 }
@@ -130,7 +128,7 @@ static bool take(struct server *server, const struct listener *listener)
 
 void server_run(struct server *server, const int stop[2])
 {
-	struct pollfd wait[MAX_LISTENERS + 3];
+	struct pollfd wait[LIMIT_AGENT_LISTENERS + 3];
 	nfds_t count = (nfds_t)server->count;
 
 	for (nfds_t i = 0; i < count; i++)
@@ -165,8 +163,9 @@ int server_new(struct agent *agent, const struct listener *listeners, size_t cou
 {
 	struct server *server;
 
-	if (count > MAX_LISTENERS)
-		return error_set(err, EINVAL, "at most %d addresses to listen on", MAX_LISTENERS);
+	if (count > LIMIT_AGENT_LISTENERS)
+		return error_set(err, EINVAL, "at most %d addresses to listen on",
+				 LIMIT_AGENT_LISTENERS);
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return error_set(err, ENOMEM, "out of memory");
@@ -198,7 +197,7 @@ bool server_free(struct server *server)
 
 	pthread_mutex_lock(&server->lock);
 	/* What was asked is still answered, but nothing more is read. */
-	DL_FOREACH (server->connections, connection)
+	for (connection = server->connections; connection; connection = connection->next)
 		shutdown(connection->fd, SHUT_RD);
 	while (server->connections && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&server->ended, &server->lock, &until);

@@ -17,14 +17,13 @@
 #include "protocol/agent/child.h"
 #include "protocol/agent/clock.h"
 #include "protocol/agent/rundir.h"
-#include "protocol/agent/session.h"
+#include "protocol/agent/kin.h"
 #include "protocol/cleanup.h"
 
-#define MAX_SERVICES 4096
 #define STOP_MS 10000
 #define GIVE_UP_MS 5000 /* for one that was not ready in time */
 #define SETTLE_MS 5000  /* for the reaper's word on a child that has ended */
-#define LINGER_MS 1000  /* for each at the agent's end */
+#define LINGER_MS 1000  /* for all at the agent's end */
 
 /* Hold the lock.  What cannot be written costs the next agent its knowledge, not us ours. */
 static void save(struct service *service)
@@ -55,7 +54,7 @@ static struct service *get(struct services *services, const char *name, struct e
 
 	pthread_mutex_lock(&services->lock);
 	HASH_FIND_STR(services->by_name, name, service);
-	if (!service && HASH_COUNT(services->by_name) < MAX_SERVICES)
+	if (!service && HASH_COUNT(services->by_name) < LIMIT_AGENT_SERVICES)
 		service = calloc(1, sizeof(*service));
 	if (!service) {
 		error_set(err, ENOMEM, "there are too many services");
@@ -154,7 +153,7 @@ static int launch(struct service *service, const struct service_spec *spec, stru
 		.env = spec->env,
 		.cwd = spec->host_cwd,
 		.fds = { -1, out, errors },
-		.outlives = !service->services->agent->options.lifeline,
+		.outlives = true, /* services_end ends it, gently */
 		.on_end = on_end,
 		.arg = service,
 	};
@@ -177,7 +176,7 @@ static int launch(struct service *service, const struct service_spec *spec, stru
 	service->known = true;
 	service->starting = spec->probe->kind != PROBE_NONE;
 	service->record.pid = child_pid(child);
-	service->record.pid_started = session_start_time(child_pid(child));
+	service->record.pid_started = kin_start_time(child_pid(child));
 	if (!service->starting)
 		service->record.ready_at = service->record.started_at;
 	save(service);
@@ -332,30 +331,41 @@ void services_interrupt(struct services *services)
 
 void services_end(struct services *services)
 {
-	struct service *service, *next;
+	struct service *service;
+	int64_t deadline;
 
-	if (!services || !services->agent->options.lifeline)
+	if (!services)
 		return;
-	/* No request is served any more: the table does not change. */
-	HASH_ITER (hh, services->by_name, service, next) {
+	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
+	pthread_mutex_lock(&services->lock);
+	for (service = services->by_name; service; service = service->hh.next) {
+		service_set_reason(service, "sigterm");
 		if (service_is_running(service))
 			service_signal(service, SIGTERM);
 	}
-	HASH_ITER (hh, services->by_name, service, next) {
-		service_wait_ended(service, clock_ms() + LINGER_MS);
+	deadline = clock_ms() + LINGER_MS;
+	for (service = services->by_name; service; service = service->hh.next) {
+		if (!service_wait_ended(service, deadline))
+			service_set_reason(service, "sigkill");
 		service_signal(service, SIGKILL);
 	}
+	/* So that the records say how it went. */
+	deadline = clock_ms() + LINGER_MS;
+	for (service = services->by_name; service; service = service->hh.next)
+		service_wait_ended(service, deadline);
+	pthread_mutex_unlock(&services->lock);
 }
 
 void services_free(struct services *services)
 {
-	struct service *service, *next;
+	struct service *service;
 
 	if (!services)
 		return;
-	HASH_ITER (hh, services->by_name, service, next) {
+	while ((service = services->by_name) != NULL) {
 		HASH_DEL(services->by_name, service);
 		service_record_free(&service->record);
+		child_unref(service->child);
 		pthread_mutex_destroy(&service->lock);
 		pthread_mutex_destroy(&service->changing);
 		free(service);

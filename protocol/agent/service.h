@@ -20,7 +20,7 @@ struct services;
 int services_new(struct agent *agent, struct services **out, struct error *err);
 /* Requests that wait for readiness come back. */
 void services_interrupt(struct services *services);
-/* Where the agent has a lifeline: ends all that run. */
+/* Ends all that run: TERM, and a second later KILL. */
 void services_end(struct services *services);
 /* After the reaper has ended. */
 void services_free(struct services *services);

@@ -150,7 +150,7 @@ int action_logs_service(struct request *request, struct reply *reply, struct err
 	int dir = services_dir(request->agent->services);
 	autofree char *name = NULL;
 	bool truncated = false;
-	int64_t tail_lines;
+	int64_t tail_lines = 0;
 	int rc = request_name(request, "service_name", &name, err);
 
 	if (rc == 0)

@@ -5,7 +5,7 @@
 
 #include "protocol/agent/clock.h"
 #include "protocol/agent/service_internal.h"
-#include "protocol/agent/session.h"
+#include "protocol/agent/kin.h"
 
 #define KILL_MS 5000
 
@@ -43,7 +43,7 @@ void service_look_after(struct service *service)
 
 	if (service->known && !service->child && record->state == SERVICE_RUNNING &&
 	    (record->pid <= 0 || !record->pid_started ||
-	     session_start_time(record->pid) != record->pid_started))
+	     kin_start_time(record->pid) != record->pid_started))
 		service_set_ended(service, clock_epoch());
 }
 
@@ -63,7 +63,7 @@ size_t service_signal(struct service *service, int signal)
 	pthread_mutex_unlock(&service->lock);
 	if (leader <= 0 && !mark[0])
 		return 0;
-	return session_signal(leader, mark[0] ? mark : NULL, signal);
+	return kin_signal(leader, mark[0] ? mark : NULL, signal);
 }
 
 bool service_is_running(struct service *service)
@@ -87,23 +87,25 @@ bool service_wait_ended(struct service *service, int64_t deadline)
 	return true;
 }
 
-void service_end(struct service *service, const char *reason, int64_t grace_ms)
+void service_set_reason(struct service *service, const char *reason)
 {
-	int64_t deadline;
-
 	pthread_mutex_lock(&service->lock);
 	service_look_after(service);
 	if (service->record.state == SERVICE_RUNNING)
 		service->record.stop_reason = reason;
 	pthread_mutex_unlock(&service->lock);
+}
 
+void service_end(struct service *service, const char *reason, int64_t grace_ms)
+{
+	int64_t deadline;
+
+	service_set_reason(service, reason);
 	if (!service_signal(service, SIGTERM))
 		return;
 	if (!service_wait_ended(service, clock_ms() + grace_ms)) {
-		pthread_mutex_lock(&service->lock);
-		if (service->record.state == SERVICE_RUNNING && !strcmp(reason, "sigterm"))
-			service->record.stop_reason = "sigkill";
-		pthread_mutex_unlock(&service->lock);
+		if (!strcmp(reason, "sigterm"))
+			service_set_reason(service, "sigkill");
 		service_signal(service, SIGKILL);
 		service_wait_ended(service, clock_ms() + KILL_MS);
 	}

@@ -42,6 +42,9 @@ void service_set_ended(struct service *service, double at);
 /* Hold the lock.  An orphan of an agent before us has no reaper that tells us. */
 void service_look_after(struct service *service);
 
+/* Why it is going to end, if it has not yet: a literal. */
+void service_set_reason(struct service *service, const char *reason);
+
 bool service_is_running(struct service *service);
 
 /* Waits until the service itself has ended. */

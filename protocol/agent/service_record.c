@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/agent/session.h"
+#include "protocol/agent/kin.h"
 #include "protocol/cleanup.h"
 #include "protocol/wire.h"
 
@@ -109,13 +109,14 @@ static int read_object(int dir, const char *name, json_t **out)
 {
 	char file[LIMIT_ENTITY_NAME + 16];
 	autoclose int fd = -1;
-	autofree char *text = malloc(MAX_RECORD);
+	autofree char *text = NULL;
 	size_t len = 0;
 
 	snprintf(file, sizeof(file), "%s.json", name);
 	fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	text = malloc(MAX_RECORD);
 	while (text && len < MAX_RECORD) {
 		ssize_t n = read(fd, text + len, MAX_RECORD - len);
 
@@ -151,7 +152,7 @@ static size_t find(const char *const *names, size_t count, const char *text)
 {
 	size_t i = 0;
 
-	while (i < count && (!text || strcmp(names[i], text)))
+	while (i < count && (!text || strcmp(names[i], text) != 0))
 		i++;
 	return i;
 }
@@ -182,7 +183,7 @@ static int parse(const json_t *object, const char *name, struct service_record *
 	};
 	/* An agent that does not write it down: its word about the number is all there is. */
 	if (!out->pid_started && out->pid > 0)
-		out->pid_started = session_start_time(out->pid);
+		out->pid_started = kin_start_time(out->pid);
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	snprintf(out->mark, sizeof(out->mark), "%s", mark ? mark : "");
 	if (out->command && out->cwd && mark)

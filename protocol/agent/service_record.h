@@ -26,7 +26,7 @@ struct service_record {
 	const char *stop_reason; /* a literal; NULL for none */
 
 	/* Not part of the dialect: they tell the process from another with its number. */
-	unsigned long long pid_started; /* session_start_time() */
+	unsigned long long pid_started; /* kin_start_time() */
 	char mark[64];                  /* VSOCKFS_SERVICE=..., in its environment */
 };
 

@@ -16,14 +16,11 @@
 #include "protocol/agent/child.h"
 #include "protocol/agent/clock.h"
 #include "protocol/agent/redact.h"
-#include "protocol/agent/session.h"
+#include "protocol/agent/kin.h"
 #include "protocol/agent/terminal.h"
 #include "protocol/agent/transcript.h"
 #include "protocol/cleanup.h"
 
-#define MAX_SHELLS 256
-#define TRANSCRIPT_BYTES (16u << 20)
-#define INPUT_BYTES (1u << 20)
 #define CLOSE_MS 5000
 #define KILL_MS 2000
 
@@ -249,8 +246,8 @@ static int make(struct shells *shells, const struct shell_spec *spec, struct she
 	if (!shell)
 		return error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_init(&shell->lock, NULL);
-	transcript_init(&shell->transcript, TRANSCRIPT_BYTES);
-	buf_init(&shell->input, INPUT_BYTES);
+	transcript_init(&shell->transcript, LIMIT_AGENT_TRANSCRIPT);
+	buf_init(&shell->input, LIMIT_AGENT_SHELL_INPUT);
 	shell->shells = shells;
 	shell->terminal = -1;
 	shell->cols = spec->cols;
@@ -294,8 +291,9 @@ int shells_open(struct shells *shells, const struct shell_spec *spec, struct she
 	HASH_FIND_STR(shells->by_id, spec->id, there);
 	if (there)
 		rc = error_set(err, EEXIST, "shell '%s' already exists", spec->id);
-	else if (HASH_COUNT(shells->by_id) >= MAX_SHELLS)
-		rc = error_set(err, EAGAIN, "there are %d shells already: close some", MAX_SHELLS);
+	else if (HASH_COUNT(shells->by_id) >= LIMIT_AGENT_SHELLS)
+		rc = error_set(err, EAGAIN, "there are %d shells already: close some",
+			       LIMIT_AGENT_SHELLS);
 	else
 		rc = make(shells, spec, &shell, err);
 	if (rc == 0) {
@@ -355,7 +353,7 @@ int shell_type(struct shell *shell, const char *bytes, size_t len)
 	pthread_mutex_lock(&shell->lock);
 	if (shell->drained) {
 		rc = -EPIPE;
-	} else if (len > INPUT_BYTES - shell->input.len) {
+	} else if (len > LIMIT_AGENT_SHELL_INPUT - shell->input.len) {
 		rc = -EAGAIN;
 	} else {
 		buf_add(&shell->input, bytes, len);
@@ -388,7 +386,7 @@ void shell_close(struct shell *shell)
 		/* A stopped job hears of it only when it goes on. */
 		shell_signal(shell, SIGCONT);
 		if (!child_wait(shell->child, clock_ms() + CLOSE_MS)) {
-			session_signal(child_pid(shell->child), NULL, SIGKILL);
+			kin_signal(child_pid(shell->child), NULL, SIGKILL);
 			child_wait(shell->child, clock_ms() + KILL_MS);
 		}
 	}
@@ -415,17 +413,23 @@ int shells_new(struct agent *agent, struct shells **out, struct error *err)
 	return 0;
 }
 
+void shells_kill(struct shells *shells)
+{
+	pthread_mutex_lock(&shells->lock);
+	for (struct shell *shell = shells->by_id; shell; shell = shell->hh.next) {
+		if (!child_ended(shell->child, NULL))
+			kin_signal(child_pid(shell->child), NULL, SIGKILL);
+	}
+	pthread_mutex_unlock(&shells->lock);
+}
+
 void shells_free(struct shells *shells)
 {
-	struct shell *shell, *next;
-
 	if (!shells)
 		return;
-	HASH_ITER (hh, shells->by_id, shell, next) {
-		if (!child_ended(shell->child, NULL))
-			session_signal(child_pid(shell->child), NULL, SIGKILL);
-		unlist(shell);
-	}
+	shells_kill(shells);
+	while (shells->by_id)
+		unlist(shells->by_id);
 	pthread_mutex_destroy(&shells->lock);
 	free(shells);
 }

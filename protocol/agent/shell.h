@@ -21,7 +21,9 @@ struct shell;
 struct shells;
 
 int shells_new(struct agent *agent, struct shells **out, struct error *err);
-/* Kills all of them.  No request may be using one. */
+/* Kills all of them, with their jobs; they stay known. */
+void shells_kill(struct shells *shells);
+/* Likewise, and frees them.  No request may be using one. */
 void shells_free(struct shells *shells);
 
 struct shell_spec {

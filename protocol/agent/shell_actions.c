@@ -62,7 +62,7 @@ int action_open_shell(struct request *request, struct reply *reply, struct error
 	autofree char *id = NULL, *cwd = NULL, *host_cwd = NULL;
 	autoshell struct shell *shell = NULL;
 	struct shell_spec spec = { 0 };
-	int64_t cols, rows;
+	int64_t cols = 0, rows = 0;
 	char **env = NULL;
 	int rc;
 
@@ -105,7 +105,7 @@ int action_read_shell(struct request *request, struct reply *reply, struct error
 	autobuf struct buf text = BUF_INIT(LIMIT_REPLY_OBJECT);
 	struct shell_output output = { .text = &text };
 	struct shell_status status;
-	int64_t cursor, max_chars;
+	int64_t cursor = 0, max_chars = 0;
 	int rc;
 
 	if (!shell)
@@ -143,8 +143,8 @@ int action_write_shell(struct request *request, struct reply *reply, struct erro
 {
 	autoshell struct shell *shell = find(request, err);
 	autofree char *input = NULL;
-	bool newline;
-	size_t len;
+	bool newline = false;
+	size_t len = 0;
 	int64_t length;
 	int rc;
 

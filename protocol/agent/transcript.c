@@ -24,9 +24,9 @@ void transcript_init(struct transcript *transcript, size_t max)
 
 void transcript_free(struct transcript *transcript)
 {
-	struct transcript_chunk *chunk, *next;
+	struct transcript_chunk *chunk;
 
-	DL_FOREACH_SAFE (transcript->chunks, chunk, next) {
+	while ((chunk = transcript->chunks) != NULL) {
 		DL_DELETE(transcript->chunks, chunk);
 		free(chunk);
 	}
@@ -160,7 +160,7 @@ int64_t transcript_read(const struct transcript *transcript, int64_t *cursor, in
 	if (*cursor > transcript->end)
 		*cursor = transcript->end;
 	next = *cursor;
-	DL_FOREACH (transcript->chunks, chunk) {
+	for (chunk = transcript->chunks; chunk; chunk = chunk->next) {
 		int64_t behind = at + (int64_t)chunk->chars;
 
 		if (next < behind && max_chars > 0) {

@@ -80,7 +80,7 @@ static void reply_counts(struct reply *reply, const struct archive_counts *count
 int action_extract_archive(struct request *request, struct reply *reply, struct error *err)
 {
 	autopath struct workspace_path path = { 0 };
-	struct archive_counts counts;
+	struct archive_counts counts = { 0 };
 	autoclose int fd = -1;
 	int rc;
 
@@ -149,7 +149,7 @@ int action_export_archive(struct request *request, struct reply *reply, struct e
 {
 	autopath struct workspace_path path = { 0 };
 	struct spool spool = { 0 };
-	struct archive_counts counts;
+	struct archive_counts counts = { 0 };
 	autoclose int workspace = -1, fd = -1;
 	mode_t mode = 0;
 	int rc = workspace_path_get(request, "path", &path, err);

@@ -31,7 +31,7 @@ static int each(int fd, visit_fn visit, int depth)
 		return rc;
 	}
 	while (rc == 0 && (errno = 0, entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			rc = visit(fd, entry->d_name, depth);
 	}
 	if (rc == 0)

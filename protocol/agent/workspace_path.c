@@ -14,7 +14,7 @@ static const char *below(const char *text)
 {
 	size_t len = sizeof(WORKSPACE) - 1;
 
-	if (strncmp(text, WORKSPACE, len) || (text[len] && text[len] != '/'))
+	if (strncmp(text, WORKSPACE, len) != 0 || (text[len] && text[len] != '/'))
 		return NULL;
 	text += len;
 	return text + strspn(text, "/");
@@ -25,7 +25,7 @@ int workspace_path_get(const struct request *request, const char *key, struct wo
 {
 	autofree char *text = NULL;
 	const char *rest;
-	int rc = request_text(request, key, WORKSPACE, 2 * LIMIT_PATH, &text, err);
+	int rc = request_text(request, key, WORKSPACE, (size_t)2 * LIMIT_PATH, &text, err);
 
 	if (rc < 0)
 		return rc;

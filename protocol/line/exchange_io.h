@@ -71,7 +71,7 @@ struct exchange {
 	int64_t heard_at;   /* when a byte moved last, or the connection was made */
 	int64_t bulk_at;    /* when a byte of a payload or of an export moved last; 0 for never */
 	int64_t patience;   /* nanoseconds of silence that say the guest is gone */
-	int64_t reap_until; /* the reaper: when to give up */
+	int64_t reap_until; /* the reaper: when to give up; 0: LIMIT_REAP_SECONDS from then */
 	bool reported;      /* the reaper: the guest was called gone for this one */
 	struct guest_traffic traffic; /* not yet told to the guest */
 };

@@ -15,6 +15,7 @@
 #include "protocol/line/proc_command_script.h"
 #include "protocol/line/proc_input.h"
 #include "protocol/line/proc_room.h"
+#include "protocol/line/proc_undo.h"
 #include "protocol/workspace.h"
 
 #define FIXED_VARIABLES 10 /* what the start script takes at most */
@@ -92,7 +93,7 @@ static int start_input(struct start *start, const struct call *call, size_t comm
 	char stage[64];
 	int rc;
 
-	buf_init(&start->input, 2 * PROC_INPUT_INLINE);
+	buf_init(&start->input, (size_t)2 * PROC_INPUT_INLINE);
 	if (fd < 0 || len == 0)
 		return 0;
 	if (len <= PROC_INPUT_INLINE && command_len <= PROC_INPUT_INLINE) {
@@ -204,17 +205,14 @@ static int start_run(struct start *start, const struct call *call,
 }
 
 /*
- * After a start that failed: an upload that no script has taken over, and, if nobody waited for the
- * answer, the command itself, are removed.  That takes one more short request, whatever has become of
- * the caller's deadline.
+ * After a start that failed: an upload that no script has taken over, and, if its answer was not
+ * heard, the command itself, are removed, behind the back of the caller, who has waited enough.
  */
 static void start_undo(struct start *start, int rc)
 {
-	struct call call = guest_call(start->guest, NULL);
-	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	const char *token = guest_token(start->guest);
-	bool unheard = rc == -EINTR || rc == -ETIMEDOUT;
-	struct shtext_reply reply;
+	bool unheard = rc == -EINTR || rc == -ETIMEDOUT || rc == -EPROTO;
 
 	if (rc == -ENOTCONN || (!start->upload[0] && !unheard))
 		return;
@@ -225,8 +223,7 @@ static void start_undo(struct start *start, int rc)
 	if (start->upload[0])
 		buf_addf(&script, "rm -f %s; rmdir %.*s\n", start->upload,
 			 (int)(strrchr(start->upload, '/') - start->upload), start->upload);
-	proc_script(start->guest, &call, &script, &reply, NULL);
-	shtext_reply_free(&reply);
+	proc_undo(guest_proc(start->guest), &script);
 }
 
 static uint64_t next_number(struct proc_room *room)
@@ -244,7 +241,7 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 		       const struct proc_settings *settings, int input_fd, int64_t input_len,
 		       double timeout, struct proc_command **out, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	struct start start = { .guest = guest };
 	struct proc_command *made;
 	int rc = proc_check_env(settings, err);

@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 #include "protocol/archive.h"
-#include "protocol/cleanup.h"
 #include "protocol/guest.h"
 #include "protocol/line/line.h"
 #include "protocol/line/proc_room.h"
 #include "protocol/line/shell_text.h"
 
-#define TAR_BLOCK 512
-#define TAR_END (2 * TAR_BLOCK)
+#define TAR_BLOCK INT64_C(512)
+#define TAR_END INT64_C(1024)
 #define SLOWEST (1 << 20) /* bytes a second that an upload is given time for */
 
 static int input_error(ssize_t got, struct error *err)
@@ -28,7 +27,8 @@ static int input_error(ssize_t got, struct error *err)
 
 int proc_input_inline(int fd, int64_t len, struct buf *out, struct error *err)
 {
-	autofree char *bytes = malloc(len ? (size_t)len : 1);
+	autobuf struct buf raw = BUF_INIT(PROC_INPUT_INLINE + 1);
+	char *bytes = buf_reserve(&raw, (size_t)len);
 
 	if (!bytes)
 		return error_set(err, ENOMEM, "out of memory");
@@ -117,7 +117,7 @@ int proc_input_upload(struct guest *guest, const struct call *call, const char *
 {
 	double seconds = guest_options(guest)->timeout + (double)len / SLOWEST;
 	struct line_archive_reply reply = { 0 };
-	struct line_payload payload;
+	struct line_payload payload = { 0 };
 	struct call longer = call_extend(call, seconds);
 	int rc = make_payload(name, fd, len, &payload, err);
 

@@ -104,8 +104,8 @@ static int ask_inline(struct proc_prober *prober, const struct call *call, int64
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct shtext_reply reply;
-	int alive, ready, rc;
-	long long now;
+	int alive = 0, ready = 0, rc;
+	long long now = 0;
 
 	begin(prober, &script);
 	buf_addf(&script,

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/cleanup.h"
 #include "protocol/line/shell_text.h"
 
 #define PROBE_HOST_MAX 255
@@ -130,15 +129,14 @@ static int add_plain_client(const char *url, struct buf *command)
 	const char *at = url + strlen("http://");
 	size_t len = strcspn(at, "/?#");
 	char host[PROBE_HOST_MAX + 1];
-	autofree char *address = NULL;
-	unsigned port;
+	char address[PROBE_HOST_MAX + 16];
+	unsigned port = 0;
 
-	if (memchr(at, '@', len))
+	if (memchr(at, '@', len) || len > PROBE_HOST_MAX)
 		return -EINVAL;
-	address = memchr(at, ':', len) ? strndup(at, len) : NULL;
-	if (!address && asprintf(&address, "%.*s:80", (int)len, at) < 0)
-		address = NULL;
-	if (!address || split(address, host, &port, NULL))
+	snprintf(address, sizeof(address), "%.*s%s", (int)len, at,
+		 memchr(at, ':', len) ? "" : ":80");
+	if (split(address, host, &port, NULL))
 		return -EINVAL;
 	shtext_assign(command, "h", host, strlen(host));
 	shtext_assign(command, "n", at, len);

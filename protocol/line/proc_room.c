@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "protocol/cleanup.h"
+#include "protocol/line/proc_undo.h"
 
 int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err)
 {
@@ -19,6 +20,8 @@ int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err
 		return error_set(err, ENOMEM, "out of memory");
 	room->guest = guest;
 	pthread_mutex_init(&room->lock, NULL);
+	pthread_cond_init(&room->undone, NULL);
+	cancel_init(&room->ending);
 	*out = room;
 	return 0;
 }
@@ -29,15 +32,20 @@ void proc_room_free(struct proc_room *room)
 
 	if (!room)
 		return;
+	proc_undo_stop(room);
 	if (room->used) {
 		struct call call = guest_call(room->guest, NULL);
 
 		proc_command_sweep(room->guest, &call);
 	}
-	HASH_ITER (hh, room->notes, note, next) {
-		HASH_DEL(room->notes, note);
+	note = room->notes;
+	HASH_CLEAR(hh, room->notes); /* the table; the notes are still a list */
+	for (; note; note = next) {
+		next = note->hh.next;
 		free(note);
 	}
+	cancel_destroy(&room->ending);
+	pthread_cond_destroy(&room->undone);
 	pthread_mutex_destroy(&room->lock);
 	free(room);
 }
@@ -106,6 +114,15 @@ int proc_check_env(const struct proc_settings *settings, struct error *err)
 const char *proc_cwd(const struct proc_settings *settings)
 {
 	return settings->cwd ? settings->cwd : "/workspace";
+}
+
+struct line_env *proc_line_env(const struct proc_settings *settings)
+{
+	struct line_env *env = calloc(settings->env_count + 1, sizeof(*env));
+
+	for (size_t i = 0; env && i < settings->env_count; i++)
+		env[i] = (struct line_env){ settings->env[i].name, settings->env[i].value };
+	return env;
 }
 
 /* What agents say, in the words of the ones that are known. */

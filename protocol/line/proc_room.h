@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "protocol/guest.h"
+#include "protocol/line/line.h"
 #include "protocol/line/shell_text.h"
 #include "protocol/process.h"
 
@@ -27,12 +28,18 @@ struct proc_note {
 	UT_hash_handle hh;
 };
 
+struct proc_undo;
+
 struct proc_room {
 	struct guest *guest; /* which owns the room */
 	pthread_mutex_t lock;
 	struct proc_note *notes; /* lock; uthash by name */
 	uint64_t commands;       /* lock; how many were started: the next one's number */
 	bool used;               /* lock; the private directory may be there */
+	struct proc_undo *undos; /* lock; owned: scripts that are still to run (proc_undo.h) */
+	bool undoing;            /* lock; a thread runs them */
+	pthread_cond_t undone;   /* with lock: that thread has ended */
+	struct cancel ending;    /* fired when the room goes: that thread's */
 };
 
 /* Copies the note of NAME; false where there is none. */
@@ -47,6 +54,9 @@ int proc_check_env(const struct proc_settings *settings, struct error *err);
 
 /* The settings' cwd, or the default. */
 const char *proc_cwd(const struct proc_settings *settings);
+
+/* The variables as line.h takes them, for free(); their strings stay the settings'. */
+struct line_env *proc_line_env(const struct proc_settings *settings);
 
 /*
  * What a failed request means to the callers of process.h: the texts of an agent become -ENOENT,

@@ -190,7 +190,7 @@ int proc_service_look(struct guest *guest, const struct call *call, const char *
 int proc_service_status(struct guest *guest, const struct call *call, const char *name,
 			struct proc_service *out, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	int rc = proc_check_name("service", name, err);
 
 	err = err ? err : &own;
@@ -297,7 +297,7 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 int proc_service_stop(struct guest *guest, const struct call *call, const char *name,
 		      struct proc_service *out, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	int rc = proc_check_name("service", name, err);
 
 	err = err ? err : &own;

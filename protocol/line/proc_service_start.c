@@ -39,7 +39,7 @@ static int launch(struct guest *guest, const struct call *call, const char *name
 					    .ready_timeout_seconds = 30,
 					    .ready_interval_ms = 500,
 					    .env_count = settings->env_count };
-	autofree struct line_env *env = calloc(settings->env_count + 1, sizeof(*env));
+	autofree struct line_env *env = proc_line_env(settings);
 	struct call brief = proc_short_call(guest, call);
 	struct line_service service = { 0 };
 	struct proc_note note = { 0 };
@@ -47,8 +47,6 @@ static int launch(struct guest *guest, const struct call *call, const char *name
 
 	if (!env)
 		return error_set(err, ENOMEM, "out of memory");
-	for (size_t i = 0; i < settings->env_count; i++)
-		env[i] = (struct line_env){ settings->env[i].name, settings->env[i].value };
 	start.env = env;
 	rc = proc_error(line_start_service(guest, &brief, &start, &service, err), err);
 	if (!rc && strcmp(service.state, "failed") == 0)
@@ -162,7 +160,7 @@ int proc_service_start(struct guest *guest, const struct call *call, const char 
 		       const struct proc_readiness *readiness, struct proc_service *out,
 		       struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	bool immediate = readiness->kind == PROC_READY_NONE;
 	struct call brief = proc_short_call(guest, call), last;
 	enum outcome outcome = READY;

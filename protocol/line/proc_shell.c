@@ -17,7 +17,9 @@
 #include "protocol/utf8.h"
 
 #define UTF8_MAX 4         /* bytes of a character */
-#define CLOSE_SECONDS 10.0 /* the agent gives a shell five to hang up */
+#define HANGUP_GRACE 5.0   /* seconds between HUP and KILL */
+#define KILL_GRACE 2.0     /* seconds for KILL to take its effect */
+#define CLOSE_SECONDS 10.0 /* for the agent's own wait, should there be one after all */
 
 static void fill(const struct line_shell *from, struct proc_shell *out)
 {
@@ -38,13 +40,12 @@ int proc_shell_open(struct guest *guest, const struct call *call, const char *id
 		    const struct proc_settings *settings, int cols, int rows,
 		    struct proc_shell *out, struct error *err)
 {
-	struct error own;
-	autofree struct line_env *env = calloc(settings->env_count + 1, sizeof(*env));
+	struct error own = { 0 };
+	autofree struct line_env *env = NULL;
 	struct line_shell_open open = { .shell_id = id,
 					.cwd = proc_cwd(settings),
 					.cols = cols,
 					.rows = rows,
-					.env = env,
 					.env_count = settings->env_count };
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
@@ -53,10 +54,9 @@ int proc_shell_open(struct guest *guest, const struct call *call, const char *id
 	rc = rc ? rc : proc_check_env(settings, err);
 	if (rc)
 		return rc;
+	open.env = env = proc_line_env(settings);
 	if (!env)
 		return error_set(err, ENOMEM, "out of memory");
-	for (size_t i = 0; i < settings->env_count; i++)
-		env[i] = (struct line_env){ settings->env[i].name, settings->env[i].value };
 	rc = proc_error(line_open_shell(guest, call, &open, &shell, err), err);
 	if (!rc)
 		fill(&shell, out);
@@ -68,7 +68,7 @@ ssize_t proc_shell_read(struct guest *guest, const struct call *call, const char
 			int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
 			struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
 							     LIMIT_SHELL_READ;
 	struct line_shell shell = { 0 };
@@ -138,7 +138,7 @@ static ssize_t type(struct guest *guest, const struct call *call, const char *id
 ssize_t proc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			 const void *bytes, size_t len, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	ssize_t rc = proc_check_name("shell", id, err);
 
 	err = err ? err : &own;
@@ -150,7 +150,7 @@ ssize_t proc_shell_write(struct guest *guest, const struct call *call, const cha
 int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err)
 {
-	struct error own;
+	struct error own = { 0 };
 	static const char *const signals[] = { "HUP", "TERM", "KILL" };
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
@@ -174,12 +174,51 @@ int proc_shell_signal(struct guest *guest, const struct call *call, const char *
 	return error_set(err, EINVAL, "a shell takes HUP, INT, TERM and KILL, not '%s'", signal);
 }
 
+/* Waits until the shell has ended, for SECONDS at most.  1: it has; 0: it has not. */
+static int await_end(struct guest *guest, const struct call *call, const char *id, double seconds,
+		     struct error *err)
+{
+	struct call limit = call_extend(call, seconds);
+	double pause = 0.02;
+
+	for (;;) {
+		struct line_shell shell = { 0 };
+		int rc = proc_error(line_read_shell(guest, call, id, 0, 1, &shell, err), err);
+		bool ended = strcmp(shell.state, "running") != 0;
+
+		line_shell_free(&shell);
+		if (rc)
+			return rc;
+		if (ended)
+			return 1;
+		rc = call_sleep(&limit, pause);
+		if (rc)
+			return rc == -ETIMEDOUT ? 0 : error_set(err, -rc, "interrupted");
+		pause = pause < 0.3 ? pause * 1.5 : pause;
+	}
+}
+
+/* Sends SIGNAL; a shell that has ended meanwhile is as good. */
+static int end_by(struct guest *guest, const struct call *call, const char *id, const char *signal,
+		  double seconds, struct error *err)
+{
+	struct line_shell shell = { 0 };
+	int rc = proc_error(line_signal_shell(guest, call, id, signal, &shell, err), err);
+
+	line_shell_free(&shell);
+	if (rc == -EBUSY)
+		return 1;
+	return rc ? rc : await_end(guest, call, id, seconds, err);
+}
+
+/* The agent would hang up and wait as well, but answer nobody else meanwhile. */
 int proc_shell_close(struct guest *guest, const struct call *call, const char *id,
 		     struct proc_shell *out, struct error *err)
 {
-	struct error own;
-	struct call longer = call_extend(call, CLOSE_SECONDS + guest_options(guest)->timeout);
+	double seconds = HANGUP_GRACE + KILL_GRACE + CLOSE_SECONDS + guest_options(guest)->timeout;
+	struct call longer = call_extend(call, seconds);
 	struct line_shell shell = { 0 };
+	struct error own = { 0 };
 	int rc = proc_check_name("shell", id, err);
 
 	err = err ? err : &own;
@@ -187,7 +226,11 @@ int proc_shell_close(struct guest *guest, const struct call *call, const char *i
 		return rc;
 	if (longer.deadline < call->deadline)
 		longer.deadline = call->deadline;
-	rc = proc_error(line_close_shell(guest, &longer, id, &shell, err), err);
+	rc = end_by(guest, &longer, id, "HUP", HANGUP_GRACE, err);
+	if (rc == 0)
+		rc = end_by(guest, &longer, id, "KILL", KILL_GRACE, err);
+	if (rc >= 0)
+		rc = proc_error(line_close_shell(guest, &longer, id, &shell, err), err);
 	if (!rc)
 		fill(&shell, out);
 	line_shell_free(&shell);

@@ -3,6 +3,7 @@
  */
 #include "protocol/line/shell_text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +61,9 @@ int shtext_base64_decode(struct buf *out, const char *text, size_t len)
 	if (!solid)
 		return -ENOMEM;
 	for (size_t i = 0; i < len; i++)
-		if (!memchr(" \n\r\t", text[i], 4))
+		if (!isspace((unsigned char)text[i]))
 			solid[kept++] = text[i];
+	solid[kept] = '\0';
 	rc = base64_decode(solid, kept, &bytes, &size);
 	if (rc)
 		return rc == -ENOMEM ? rc : -EPROTO;
@@ -161,20 +163,13 @@ static int unframe(const struct line_exec_reply *in, const char *token, struct s
 	return rc ? error_set(err, -rc, "the guest's shell gave an answer that makes no sense") : 0;
 }
 
-/* What the agent says is no errno of the guest's: only its text is worth something. */
-static int agent_refused(struct error *err)
-{
-	if (err)
-		err->code = EIO;
-	return error_wrap(err, -EIO, "the guest's agent cannot run a script");
-}
-
 int shtext_run(struct guest *guest, const struct call *call, const struct buf *script,
 	       struct shtext_reply *reply, struct error *err)
 {
 	autobuf struct buf command = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct line_exec_reply answer = { 0 };
 	struct line_exec exec = { .timeout_seconds = guest_seconds(call) };
+	struct error why = { 0 };
 	int rc;
 
 	memset(reply, 0, sizeof(*reply));
@@ -182,10 +177,14 @@ int shtext_run(struct guest *guest, const struct call *call, const struct buf *s
 	if (rc)
 		return rc;
 	exec.command = command.data;
-	rc = line_exec(guest, call, &exec, &answer, err);
-	if (rc == -EREMOTEIO)
-		return agent_refused(err);
-	if (!rc)
+	rc = line_exec(guest, call, &exec, &answer, &why);
+	if (rc == -EREMOTEIO) { /* in the agent's words */
+		why.code = error_from_text(why.text, EIO);
+		error_wrap(&why, rc, "the guest's agent cannot run a script");
+	}
+	if (rc)
+		rc = error_copy(err, &why);
+	else
 		rc = unframe(&answer, guest_token(guest), reply, err);
 	line_exec_reply_free(&answer);
 	return rc;

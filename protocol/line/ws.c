@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
+
+#define RANGE_BYTES (8u << 20) /* in base64, some two thirds of LIMIT_REPLY_OBJECT */
 
 int ws_new_at(struct guest *guest, const char *root, struct workspace **out, struct error *err)
 {
@@ -15,6 +18,7 @@ int ws_new_at(struct guest *guest, const char *root, struct workspace **out, str
 	if (!ws)
 		return error_set(err, ENOMEM, "no memory for a workspace");
 	ws->guest = guest;
+	ws->range = RANGE_BYTES;
 	ws->root = strdup(root);
 	if (!ws->root ||
 	    asprintf(&ws->stage, "%s/" WS_PRIVATE_PREFIX "%s", root, guest_token(guest)) < 0) {
@@ -69,7 +73,7 @@ static int sync_one(struct ws_inode *inode, void *arg)
 int ws_sync(struct workspace *ws, const struct call *call, struct error *err)
 {
 	struct sync sync = { .call = call, .err = err };
-	int rc = ws_inode_each_dirty(ws, sync_one, &sync);
+	int rc = ws_inode_each_dirty(ws, call, sync_one, &sync);
 
 	if (rc && !sync.rc)
 		return error_set(err, -rc, "no memory to write back what is unsent");

@@ -69,7 +69,8 @@ struct ws_inode {
 	struct timespec written; /* lock: this side's time of the last unsent write */
 	struct ws_dirty dirty;   /* lock */
 	bool told;               /* lock: the error of the last flush was returned to a caller */
-	int64_t unsure; /* lock: size before an append that the guest may have; -1 for none */
+	int64_t unsure;  /* lock: size before an append that the guest may have; -1 for none */
+	uint64_t orphan; /* lock: a staged file that a flush left when it was given up, or 0 */
 	struct ws_chunk chunks[WS_CHUNKS]; /* lock; [0] is the newest */
 	size_t window;                     /* lock: bytes of the next fetch */
 	int64_t next;                      /* lock: where a sequential read would go on */
@@ -88,7 +89,9 @@ struct workspace {
 	atomic_ullong seq;    /* counts own changes that have been answered */
 	atomic_ullong serial; /* names in the staging directory */
 	atomic_llong cached;  /* bytes in chunks */
-	atomic_bool staged;   /* the staging directory may exist */
+	atomic_bool staged;   /* the staging directory may exist: to be removed */
+	atomic_bool swept;    /* ws_stage_prepare was done */
+	size_t range;         /* bytes of a listing that one reply may have; tests have less */
 	pthread_mutex_t lock;
 	struct ws_inode *inodes; /* lock: by key */
 };
@@ -156,36 +159,46 @@ int ws_parse_numbers(const char *text, uint64_t *numbers, size_t count);
 /* The open inode for ATTR's key, or a new one, at PATH; with a reference. */
 int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *attr,
 		 struct ws_inode **out);
+/* An open inode by its key or NULL.  ws->lock held. */
+struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key);
 /* An open inode by its path or NULL; with a reference. */
 struct ws_inode *ws_inode_at(struct workspace *ws, const char *path);
-/* Drops a reference; the last frees it, with all that was not sent.  The number of its staged link, or 0. */
-uint64_t ws_inode_put(struct ws_inode *inode);
+/* An open inode by its key or NULL; with a reference. */
+struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr);
+/* Drops a reference; the last frees it, with all that was not sent, and removes its staged link. */
+void ws_inode_put(struct ws_inode *inode, const struct call *call);
 /* Whether it has unsent writes. */
 bool ws_inode_dirty(struct ws_inode *inode);
-/* Calls with a reference for each inode that has unsent writes until one returns not 0. */
-int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode, void *arg),
-			void *arg);
+/* Calls EACH, with a reference, for every inode that has unsent writes.  The first failure. */
+int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+			int (*each)(struct ws_inode *inode, void *arg), void *arg);
 
-/* The name PATH is gone; its inode lives on under STAGED (0: not). */
+/* ws_names.c: where open files are, while names change */
+
+/* The name of INODE is gone; it lives on under STAGED (0: not). */
 void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
 /* FROM became TO, with all that is below; EXCHANGE: and TO became FROM. */
 void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange);
 /* The same, but perhaps: the answer was not waited for. */
 void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange);
 
-/* The name PATH is gone, perhaps, and STAGED made. */
+/* The name of INODE is gone, perhaps, and STAGED made. */
 void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
 /*
  * Asks where the files are of which that is not sure.  Call with names held exclusively, before
  * the next change of names.  Sends nothing where all is sure.
  */
 int ws_names_settle(struct workspace *ws, const struct call *call, struct error *err);
+/* The same for who does not hold names. */
+int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err);
 
 /*
  * Adds p=PATH of an open file and the check that it is still that inode (or is
  * ESTALE).  Call with names held.
  */
 int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err);
+
+/* ws_inode.c: what is known of open files, and what is told */
 
 /* What is told about a file: unsent writes and the staged link taken into account. */
 void ws_attr_overlay(struct workspace *ws, uint64_t seq, struct ws_attr *attr);

@@ -174,30 +174,54 @@ static int setattr_path(struct workspace *ws, const struct call *call, const cha
 	return rc;
 }
 
+/*
+ * PATH may be another name of a file that has unsent writes.  They came before this change, so
+ * they are put in place and it is made once more: all that it can set is set as well twice.
+ */
+static int setattr_any_name(struct workspace *ws, const struct call *call, const char *path,
+			    unsigned mask, const struct ws_attr *in, struct ws_attr *out,
+			    struct error *err)
+{
+	int rc = setattr_path(ws, call, path, mask, in, out, err);
+	struct ws_inode *inode = rc ? NULL : ws_inode_of(ws, out);
+
+	if (!inode)
+		return rc;
+	if (ws_inode_dirty(inode)) {
+		rc = ws_inode_flush(inode, call, NULL, NULL, err);
+		if (!rc)
+			rc = setattr_path(ws, call, path, mask, in, out, err);
+	}
+	ws_inode_put(inode, call);
+	return rc;
+}
+
 int ws_setattr(struct workspace *ws, const struct call *call, const char *path,
 	       struct ws_file *file, unsigned mask, const struct ws_attr *in, struct ws_attr *out,
 	       struct error *err)
 {
 	autobuf struct buf statements = BUF_INIT(LIMIT_EXEC_COMMAND);
-	struct ws_inode *inode = file ? file->inode : NULL;
 	bool writable = file && (file->flags & O_ACCMODE) != O_RDONLY;
 	int rc = file ? 0 : ws_check_path(path, WS_LOOKUP, err);
+	struct ws_inode *inode;
 
 	if (!rc)
 		rc = ws_setattr_statements(&statements, mask, in, writable, err);
+	if (!rc && file)
+		return ws_inode_flush(file->inode, call, buf_str(&statements), out, err);
+	if (!rc)
+		rc = ws_names_settle_all(ws, call, err);
 	if (rc)
 		return rc;
-	if (file)
-		return ws_inode_flush(inode, call, buf_str(&statements), out, err);
 
 	/* A file that is open here has its unsent writes put in place first. */
 	inode = ws_inode_at(ws, path);
 	rc = -ESTALE;
 	if (inode) {
 		rc = ws_inode_flush(inode, call, buf_str(&statements), out, err);
-		ws_inode_put(inode);
+		ws_inode_put(inode, call);
 	}
-	return rc == -ESTALE ? setattr_path(ws, call, path, mask, in, out, err) : rc;
+	return rc == -ESTALE ? setattr_any_name(ws, call, path, mask, in, out, err) : rc;
 }
 
 int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *out,

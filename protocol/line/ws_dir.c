@@ -91,7 +91,9 @@ int ws_link(struct workspace *ws, const struct call *call, const char *from, con
 	ws_script_var(&script, "f", source);
 	ws_script_var(&script, "w", parent);
 	buf_adds(&script, "need \"$f\"\nin_dir \"$w\"\nfree \"$p\"\n"
-			  "! dir \"$f\" || die 'Operation not permitted'\n"
+			  "if dir \"$f\"; then\n"
+			  "[ -w \"$w\" ] || die 'Permission denied'\n"
+			  "die 'Operation not permitted'\nfi\n"
 			  "ln -T \"$f\" \"$p\" || exit 1\n");
 	return run_and_show(ws, call, &script, out, err);
 }

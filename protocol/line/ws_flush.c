@@ -29,6 +29,7 @@ struct part {
 	bool append;
 	bool last;       /* nothing else is flying */
 	int64_t unsure;  /* as in the inode */
+	uint64_t orphan; /* likewise */
 	uint64_t serial; /* its name in the staging directory, 0 where it goes inside the script */
 };
 
@@ -49,6 +50,7 @@ static int part_take(struct ws_inode *inode, struct part *part)
 	if (!flying->count)
 		return 0;
 	part->unsure = inode->unsure;
+	part->orphan = inode->orphan;
 	part->spool = fcntl(inode->dirty.spool, F_DUPFD_CLOEXEC, 0);
 	if (part->spool < 0)
 		return -errno;
@@ -148,9 +150,14 @@ static int part_script(struct ws_inode *inode, const struct part *part, const ch
 		       struct buf *script, struct error *err)
 {
 	autofree char *staged = part->serial ? ws_stage_name(inode->ws, part->serial) : NULL;
+	autofree char *orphan = part->orphan ? ws_stage_name(inode->ws, part->orphan) : NULL;
 	int rc;
 
 	ws_script_begin(script);
+	if (part->orphan) {
+		ws_script_var(script, "r", orphan);
+		buf_adds(script, "rm -f \"$r\"\n");
+	}
 	if (part->serial)
 		ws_script_var(script, "s", staged);
 	else
@@ -191,7 +198,7 @@ static int part_run(struct ws_inode *inode, const struct call *call, const struc
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct call patient = call_for(inode, call, part->bytes, 4 << 20);
-	int rc = ws_latch_take(&inode->ws->names, call, WS_SHARED, err);
+	int rc = ws_latch_take(&inode->ws->names, &patient, WS_SHARED, err);
 
 	if (rc)
 		return rc;
@@ -253,32 +260,47 @@ static int flush_part(struct ws_inode *inode, const struct call *call, const cha
 		ws_chunks_drop(inode);
 		ws_inode_learn(inode, &attr, true);
 		inode->unsure = -1;
+		inode->orphan = 0;
 		inode->told = false;
-	} else if (part.append && inode->unsure < 0) {
-		inode->unsure = inode->attr.size;
+	} else if (part.serial && ws_unanswered(rc)) {
+		inode->orphan = part.serial;
 	}
+	if (rc && part.append && inode->unsure < 0)
+		inode->unsure = inode->attr.size;
 	pthread_mutex_unlock(&inode->lock);
 out:
 	part_free(&part);
 	return rc;
 }
 
+/*
+ * The gate is dropped between the parts of a large flush, so that readers get through, and each
+ * part has its own time.  What is written meanwhile is for the next flush.
+ */
 static int flush_all(struct ws_inode *inode, const struct call *call, const char *extra,
 		     struct error *err)
 {
-	bool more = true;
-	int rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
+	struct call step = *call;
+	bool more = true, first = true;
+	int rc = 0;
 
-	if (rc)
-		return rc;
-	pthread_mutex_lock(&inode->lock);
-	rc = ws_dirty_launch(&inode->dirty);
-	pthread_mutex_unlock(&inode->lock);
-	if (rc)
-		rc = error_set(err, -rc, "no memory for a flush");
-	while (!rc && more)
-		rc = flush_part(inode, call, extra, &more, err);
-	ws_latch_drop(&inode->gate);
+	while (!rc && more) {
+		rc = ws_latch_take(&inode->gate, &step, WS_EXCLUSIVE, err);
+		if (rc)
+			return rc;
+		if (first) {
+			pthread_mutex_lock(&inode->lock);
+			rc = ws_dirty_launch(&inode->dirty);
+			pthread_mutex_unlock(&inode->lock);
+		}
+		if (rc)
+			rc = error_set(err, -rc, "no memory for a flush");
+		else
+			rc = flush_part(inode, &step, extra, &more, err);
+		ws_latch_drop(&inode->gate);
+		step = call_extend(call, guest_options(inode->ws->guest)->timeout);
+		first = false;
+	}
 	return rc;
 }
 

@@ -52,7 +52,7 @@ void ws_attr_overlay(struct workspace *ws, uint64_t seq, struct ws_attr *attr)
 	struct ws_inode *inode;
 
 	pthread_mutex_lock(&ws->lock);
-	HASH_FIND(hh, ws->inodes, &key, sizeof(key), inode);
+	inode = ws_inode_find(ws, &key);
 	if (inode) {
 		pthread_mutex_lock(&inode->lock);
 		if (inode->seq <= seq)

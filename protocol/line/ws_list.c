@@ -11,8 +11,6 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-#define RANGE_BYTES (8 << 20)
-
 struct listing {
 	struct workspace *ws;
 	const char *place; /* the directory, absolute */
@@ -30,7 +28,7 @@ static int add(struct listing *list, struct ws_record *record, struct error *err
 	size_t len = record->name_len - skip;
 	int rc;
 
-	if (record->name_len <= skip || memcmp(record->name, list->place, skip - 1) ||
+	if (record->name_len <= skip || memcmp(record->name, list->place, skip - 1) != 0 ||
 	    record->name[skip - 1] != '/' || len > LIMIT_NAME ||
 	    memchr(record->name + skip, '/', len) || memchr(record->name + skip, '\0', len))
 		return error_set(err, EPROTO, "the guest listed a name that cannot be one");
@@ -96,7 +94,6 @@ static int stage_list(struct listing *list, const struct call *call, uint64_t se
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *staged = ws_stage_name(list->ws, serial);
-	autofree char *place = NULL;
 	struct shtext_reply reply = { 0 };
 	int rc = ws_stage_prepare(list->ws, call, err);
 
@@ -122,8 +119,8 @@ static int fetch_range(struct listing *list, const struct call *call, uint64_t s
 	ws_script_var(&script, "s", staged);
 	buf_addf(&script,
 		 "dd if=\"$s\" bs=65536 iflag=skip_bytes,count_bytes,fullblock status=none "
-		 "skip=%lld count=%d\n",
-		 (long long)offset, RANGE_BYTES);
+		 "skip=%lld count=%zu\n",
+		 (long long)offset, list->ws->range);
 	return ws_run(list->ws, &patient, &script, reply, err);
 }
 
@@ -141,7 +138,7 @@ static int list_large(struct listing *list, const struct call *call, struct erro
 		rc = fetch_range(list, call, serial, offset, &reply, err);
 		if (!rc)
 			rc = take(list, reply.out, reply.out_len, &used, err);
-		more = reply.out_len == RANGE_BYTES;
+		more = reply.out_len == list->ws->range;
 		if (!rc && (more ? !used : used != reply.out_len))
 			rc = error_set(err, EPROTO, "the guest's listing makes no sense");
 		offset += (int64_t)used;
@@ -167,9 +164,9 @@ int ws_list(struct workspace *ws, const struct call *call, const char *path, ws_
 	if (rc)
 		return rc;
 	list_script(&list, &script);
-	buf_addf(&script, "list | head -c %d\n", RANGE_BYTES);
+	buf_addf(&script, "list | head -c %zu\n", ws->range);
 	rc = ws_run(ws, call, &script, &reply, err);
-	if (!rc && reply.out_len == RANGE_BYTES) {
+	if (!rc && reply.out_len == ws->range) {
 		shtext_reply_free(&reply);
 		return list_large(&list, call, err);
 	}

@@ -29,17 +29,17 @@ static char *moved(const char *path, const char *from, const char *to)
 	size_t len = strlen(from);
 	char *out = NULL;
 
-	if (strncmp(path, from, len) || (path[len] && path[len] != '/'))
+	if (strncmp(path, from, len) != 0 || (path[len] && path[len] != '/'))
 		return NULL;
 	return asprintf(&out, "%s%s", to, path + len) < 0 ? NULL : out;
 }
 
 void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange)
 {
-	struct ws_inode *inode, *next;
+	struct ws_inode *inode;
 
 	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
 		char *path = inode->path ? moved(inode->path, from, to) : NULL;
 
 		if (!path && inode->path && exchange)
@@ -54,10 +54,10 @@ void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool
 
 void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange)
 {
-	struct ws_inode *inode, *next;
+	struct ws_inode *inode;
 
 	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
 		autofree char *path = inode->path ? moved(inode->path, from, to) : NULL;
 
 		if (!path && inode->path && exchange)
@@ -128,10 +128,10 @@ int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *er
 /* An inode of which it is not sure where it is, with a reference. */
 static struct ws_inode *find_unsure(struct workspace *ws)
 {
-	struct ws_inode *inode, *next, *found = NULL;
+	struct ws_inode *inode, *found = NULL;
 
 	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
 		if (!sure(inode)) {
 			inode->refs++;
 			found = inode;
@@ -192,7 +192,23 @@ int ws_names_settle(struct workspace *ws, const struct call *call, struct error 
 			error_copy(err, &why);
 		else
 			settle(inode, moved_there);
-		ws_inode_put(inode);
+		ws_inode_put(inode, call);
 	}
+	return rc;
+}
+
+int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err)
+{
+	struct ws_inode *unsure = find_unsure(ws);
+	int rc;
+
+	if (!unsure)
+		return 0;
+	ws_inode_put(unsure, call);
+	rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
+	if (rc)
+		return rc;
+	rc = ws_names_settle(ws, call, err);
+	ws_latch_drop(&ws->names);
 	return rc;
 }

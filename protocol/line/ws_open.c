@@ -14,7 +14,7 @@ static bool wants_write(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* An existing "$p" is a regular file that may be opened so.  The shell's messages end as errnos do. */
+/* "$p" exists and may be opened so.  What a shell says of a redirection ends as errnos do. */
 static void script_existing(struct buf *script, int flags)
 {
 	if (flags & O_CREAT && flags & O_EXCL)
@@ -94,35 +94,38 @@ static int open_truncating(struct workspace *ws, const struct call *call, const 
 			ws_latch_drop(&before->gate);
 	}
 	if (before)
-		ws_inode_put(before);
+		ws_inode_put(before, call);
 	return rc;
 }
 
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err)
 {
-	autofree struct ws_file *file = calloc(1, sizeof(*file));
 	uint64_t seq = atomic_load(&ws->seq);
 	int rc = ws_check_path(path, flags & O_CREAT ? WS_CREATE : WS_LOOKUP, err);
+	struct ws_file *file;
 
 	if (rc == -EEXIST)
 		rc = error_set(err, EISDIR, "the workspace itself is a directory");
 	if (rc)
 		return rc;
+	file = calloc(1, sizeof(*file));
 	if (!file)
 		return error_set(err, ENOMEM, "no memory for an open file");
 	if (wants_write(flags) && flags & O_TRUNC)
 		rc = open_truncating(ws, call, path, flags, mode, &file->inode, attr, err);
 	else
 		rc = open_inode(ws, call, path, flags, mode, &file->inode, attr, err);
-	if (rc)
+	if (rc) {
+		free(file);
 		return rc;
+	}
 	pthread_mutex_lock(&ws->lock);
 	file->inode->handles++;
 	pthread_mutex_unlock(&ws->lock);
 	file->flags = flags;
 	ws_attr_overlay(ws, seq, attr);
-	*out = move_ptr(file);
+	*out = file;
 	return 0;
 }
 
@@ -199,7 +202,6 @@ int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 	struct ws_inode *inode = file->inode;
 	struct workspace *ws = inode->ws;
 	struct error why = { 0 };
-	uint64_t staged;
 	bool last, told;
 	int rc = 0;
 
@@ -211,9 +213,7 @@ int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 	pthread_mutex_lock(&inode->lock);
 	told = inode->told;
 	pthread_mutex_unlock(&inode->lock);
-	staged = ws_inode_put(inode);
-	if (staged)
-		ws_stage_remove(ws, call, staged, NULL);
+	ws_inode_put(inode, call);
 	free(file);
 	return rc && !told ? error_copy(err, &why) : 0;
 }

@@ -15,9 +15,9 @@
 #include "protocol/line/ws.h"
 
 #define CHUNK_MIN (128 << 10)
-#define CHUNK_MAX (4 << 20)
+#define CHUNK_MAX (1 << 20)
 #define FRESH INT64_C(1000000000)      /* how long a chunk serves, in nanoseconds */
-#define CACHED_MAX (INT64_C(64) << 20) /* bytes of all chunks of a workspace */
+#define CACHED_MAX (INT64_C(16) << 20) /* bytes of all chunks of a workspace */
 
 static void chunk_free(struct ws_inode *inode, struct ws_chunk *chunk)
 {

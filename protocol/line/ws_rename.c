@@ -45,7 +45,8 @@ static void victim_script(struct workspace *ws, const char *path, struct victim 
 		 (unsigned long long)victim->inode->key.ino);
 }
 
-static void victim_done(struct workspace *ws, struct victim *victim, int rc, bool kept)
+static void victim_done(struct workspace *ws, const struct call *call, struct victim *victim,
+			int rc, bool kept)
 {
 	if (!victim->inode)
 		return;
@@ -54,7 +55,7 @@ static void victim_done(struct workspace *ws, struct victim *victim, int rc, boo
 	} else if (ws_unanswered(rc)) {
 		ws_name_removed_unsure(ws, victim->inode, victim->serial);
 	}
-	ws_inode_put(victim->inode);
+	ws_inode_put(victim->inode, call);
 }
 
 /* names held, exclusively. */
@@ -73,7 +74,7 @@ static int unlink_held(struct workspace *ws, const struct call *call, const char
 	buf_adds(&script, "! dir \"$v\" || die 'Is a directory'\n"
 			  "keep\nrm \"$v\" || { drop; exit 1; }\n");
 	rc = ws_run(ws, call, &script, &reply, err);
-	victim_done(ws, &victim, rc, !rc && strstr(reply.out, "kept"));
+	victim_done(ws, call, &victim, rc, !rc && strstr(reply.out, "kept"));
 	shtext_reply_free(&reply);
 	return rc;
 }
@@ -105,20 +106,20 @@ static bool is_below(const char *path, const char *dir)
 /* What rename(2) refuses.  $f from, $v to, $g and $w the directories they are in. */
 static void rename_checks(const char *from, const char *to, unsigned flags, struct buf *script)
 {
-	buf_adds(script,
-		 "in_dir \"$g\"\nin_dir \"$w\"\n"
-		 "[ \"$g\" = \"$w\" ] || [ \"$(stat -c %d \"$g\")\" = \"$(stat -c %d \"$w\")\" ] ||"
-		 " die 'Invalid cross-device link'\n"
-		 "need \"$f\"\n");
+	buf_adds(script, "in_dir \"$g\"\nin_dir \"$w\"\n"
+			 "[ \"$g\" = \"$w\" ] || [ \"$(stat -L -c %d \"$g\")\" = \"$(stat -L -c %d "
+			 "\"$w\")\" ] ||"
+			 " die 'Invalid cross-device link'\n"
+			 "need \"$f\"\n");
+	if (flags & RENAME_NOREPLACE)
+		buf_adds(script, "free \"$v\"\n");
+	if (flags & RENAME_EXCHANGE)
+		buf_adds(script, "need \"$v\"\n");
 	if (is_below(to, from))
 		buf_adds(script, "die 'Invalid argument'\n");
 	if (is_below(from, to))
 		buf_adds(script, flags & RENAME_EXCHANGE ? "die 'Invalid argument'\n" :
 							   "die 'Directory not empty'\n");
-	if (flags & RENAME_NOREPLACE)
-		buf_adds(script, "free \"$v\"\n");
-	if (flags & RENAME_EXCHANGE)
-		buf_adds(script, "need \"$v\"\n");
 	if (flags)
 		return;
 	/* two names of one inode: nothing happens, where mv would remove one */
@@ -178,9 +179,9 @@ static int rename_held(struct workspace *ws, const struct call *call, const char
 	rc = ws_run(ws, call, &script, &reply, err);
 	if (!rc && strstr(reply.out, "same")) {
 		if (victim.inode)
-			ws_inode_put(victim.inode);
+			ws_inode_put(victim.inode, call);
 	} else {
-		victim_done(ws, &victim, rc, !rc && strstr(reply.out, "kept"));
+		victim_done(ws, call, &victim, rc, !rc && strstr(reply.out, "kept"));
 		if (!rc)
 			ws_names_moved(ws, from, to, exchange);
 		else if (ws_unanswered(rc))

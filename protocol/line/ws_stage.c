@@ -21,7 +21,7 @@ int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc;
 
-	if (atomic_load(&ws->staged))
+	if (atomic_load(&ws->swept))
 		return 0;
 	ws_script_var(&script, "r", ws->root);
 	ws_script_var(&script, "s", ws->stage);
@@ -31,6 +31,8 @@ int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error
 	rc = ws_run_attr(ws, call, &script, NULL, err);
 	if (!rc || ws_unanswered(rc))
 		atomic_store(&ws->staged, true);
+	if (!rc)
+		atomic_store(&ws->swept, true);
 	return rc;
 }
 
@@ -144,6 +146,7 @@ int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
 	struct upload *upload = upload_new(spool_fd, extents, serial, err);
 	struct line_archive_reply reply = { 0 };
 	struct line_payload payload;
+	struct error why = { 0 };
 	int rc;
 
 	if (!upload)
@@ -154,12 +157,12 @@ int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
 		.read = upload_read,
 		.destroy = upload_free,
 	};
-	rc = line_extract_archive(ws->guest, call, ws->stage, payload, &reply, err);
+	rc = line_extract_archive(ws->guest, call, ws->stage, payload, &reply, &why);
 	line_archive_reply_free(&reply);
-	if (rc == -EREMOTEIO) {
-		if (err)
-			err->code = error_from_text(err->text, EIO);
-		rc = error_wrap(err, err ? rc : -EIO, "the guest's agent cannot take an upload");
+	if (rc == -EREMOTEIO) { /* in the agent's words; a full disk leaves half of the file */
+		why.code = error_from_text(why.text, EIO);
+		error_wrap(&why, rc, "the guest's agent cannot take an upload");
+		ws_stage_remove(ws, call, serial, NULL);
 	}
-	return rc;
+	return rc ? error_copy(err, &why) : 0;
 }

@@ -9,10 +9,11 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-static struct ws_inode *find(struct workspace *ws, const struct ws_key *key)
+struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key)
 {
 	struct ws_inode *inode;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it sees no bytes in a key */
 	HASH_FIND(hh, ws->inodes, key, sizeof(*key), inode);
 	return inode;
 }
@@ -46,7 +47,7 @@ static struct ws_inode *inode_new(struct workspace *ws, const struct ws_key *key
 /* Finds or adds.  ws->lock held. */
 static struct ws_inode *find_or_add(struct workspace *ws, const struct ws_key *key)
 {
-	struct ws_inode *inode = find(ws, key);
+	struct ws_inode *inode = ws_inode_find(ws, key);
 
 	if (inode)
 		return inode;
@@ -85,10 +86,10 @@ int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *a
 
 struct ws_inode *ws_inode_at(struct workspace *ws, const char *path)
 {
-	struct ws_inode *inode, *next, *found = NULL;
+	struct ws_inode *inode, *found = NULL;
 
 	pthread_mutex_lock(&ws->lock);
-	HASH_ITER (hh, ws->inodes, inode, next) {
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
 		if (inode->path && !strcmp(inode->path, path)) {
 			inode->refs++;
 			found = inode;
@@ -99,7 +100,20 @@ struct ws_inode *ws_inode_at(struct workspace *ws, const char *path)
 	return found;
 }
 
-uint64_t ws_inode_put(struct ws_inode *inode)
+struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr)
+{
+	const struct ws_key key = { attr->dev, attr->ino };
+	struct ws_inode *inode;
+
+	pthread_mutex_lock(&ws->lock);
+	inode = ws_inode_find(ws, &key);
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&ws->lock);
+	return inode;
+}
+
+void ws_inode_put(struct ws_inode *inode, const struct call *call)
 {
 	struct workspace *ws = inode->ws;
 	uint64_t staged = 0;
@@ -114,7 +128,8 @@ uint64_t ws_inode_put(struct ws_inode *inode)
 	pthread_mutex_unlock(&ws->lock);
 	if (last)
 		inode_free(inode);
-	return staged;
+	if (staged) /* what cannot be removed now goes with the directory */
+		ws_stage_remove(ws, call, staged, NULL);
 }
 
 bool ws_inode_dirty(struct ws_inode *inode)
@@ -130,12 +145,12 @@ bool ws_inode_dirty(struct ws_inode *inode)
 /* References to all that have unsent writes.  An array of *COUNT, owned. */
 static int collect_dirty(struct workspace *ws, struct ws_inode ***out, size_t *count)
 {
-	struct ws_inode *inode, *next;
+	struct ws_inode *inode;
 
 	*count = 0;
 	pthread_mutex_lock(&ws->lock);
 	*out = calloc(HASH_COUNT(ws->inodes) + 1, sizeof(struct ws_inode *));
-	HASH_ITER (hh, ws->inodes, inode, next) {
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
 		if (!*out || !ws_inode_dirty(inode))
 			continue;
 		inode->refs++;
@@ -145,8 +160,8 @@ static int collect_dirty(struct workspace *ws, struct ws_inode ***out, size_t *c
 	return *out ? 0 : -ENOMEM;
 }
 
-int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode, void *arg),
-			void *arg)
+int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+			int (*each)(struct ws_inode *inode, void *arg), void *arg)
 {
 	autofree struct ws_inode **inodes = NULL;
 	size_t count;
@@ -155,7 +170,7 @@ int ws_inode_each_dirty(struct workspace *ws, int (*each)(struct ws_inode *inode
 	for (size_t i = 0; i < count; i++) {
 		int failed = each(inodes[i], arg);
 
-		ws_inode_put(inodes[i]);
+		ws_inode_put(inodes[i], call);
 		if (!rc)
 			rc = failed;
 	}

@@ -6,6 +6,7 @@ mount's, `limit(SECONDS)` its time.
 """
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import BUILD, Yard, binary  # noqa: E402
 
-BACKENDS = ["local", "unix", "firecracker", "reference", "reference-bridge"]
+BACKENDS = ["local", "unix", "firecracker", "bare", "reference", "reference-bridge"]
 
 # The peer's waits, shortened: what they are for is in the peer's own tests.
 REFERENCE_OPTIONS = ["--stop-wait", "1", "--close-wait", "1"]
@@ -42,6 +43,11 @@ def pytest_report_header(config):
     return f"build: {BUILD}"
 
 
+def agent_is_static():
+    return subprocess.run(["ldd", binary("vsockfs-agent")], capture_output=True,
+                          check=False).returncode != 0
+
+
 def pytest_generate_tests(metafunc):
     if "backend" not in metafunc.fixturenames:
         return
@@ -54,6 +60,8 @@ def pytest_generate_tests(metafunc):
         kinds = ["local", "reference"]
     else:
         kinds = ["local"]
+    if "bare" in kinds and not agent_is_static():
+        kinds = [kind for kind in kinds if kind != "bare"]  # it has no libraries to give it
     metafunc.parametrize("backend", kinds)
 
 
@@ -87,4 +95,4 @@ def m(yard, backend, request):
     options = request.node.get_closest_marker("options")
     limit = request.node.get_closest_marker("limit")
     guest = yard.guest(backend, options=REFERENCE_OPTIONS if "reference" in backend else ())
-    return yard.mount(guest, options.args if options else (), limit.args[0] if limit else 90)
+    return yard.mount(guest, options.args if options else (), limit.args[0] if limit else 60)

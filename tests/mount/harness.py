@@ -175,8 +175,8 @@ class Process:
 class Guest:
     """Something to mount: a workspace directory on this side, and an agent that shows it.
 
-    KIND: local (vsockfs starts the agent), unix and firecracker (the bundled agent),
-    reference and reference-bridge (the test peer that is like those in the field).
+    KIND: local (vsockfs starts the agent), unix and firecracker (the bundled agent), bare (the same
+    in a guest that has only busybox), reference and reference-bridge (the test peer that is like those in the field).
     """
 
     def __init__(self, kind, folder, options=()):
@@ -205,10 +205,15 @@ class Guest:
             argv = [str(PEER / "reference_agent.py"), "--listen", self.address, "--workspace",
                     str(self.workspace), "--log", str(self.log), "--hold", str(self.hold),
                     *self.options]
+        elif self.kind == "bare":
+            root = self.folder / "root"
+            for name in ("workspace", "proc", "dev", "run", "tmp"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            argv = sandbox.bare_command(self.workspace, binary("vsockfs-agent"),
+                                        ["--listen", self.address], self.socket, str(root))
         else:
-            agent = binary("vsockfs-agent")
-            argv = sandbox.command(self.workspace, [agent, "--listen", self.address],
-                                   [self.socket], [agent])
+            argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address],
+                                   [self.socket], [(binary("vsockfs-agent"), "/agent")])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         self.process = Process(argv, self.folder / "agent.stderr")
@@ -216,6 +221,15 @@ class Guest:
                    "the agent listens")
         assert self.process.alive, f"the agent ended: {self.process.output}"
         return self
+
+    def names(self):
+        """What is in the workspace's root, without vsockfs's own directory (gone with the mount)."""
+        return sorted(name for name in os.listdir(self.workspace)
+                      if not name.startswith(".vsockfs-"))
+
+    def working_files(self):
+        """Files that vsockfs keeps in the guest for the moment."""
+        return [str(path) for path in self.workspace.glob(".vsockfs-*/**/*") if not path.is_dir()]
 
     def requests(self):
         """What the reference peer was asked, in order."""
@@ -270,7 +284,7 @@ class Guest:
 class Mount:
     """A vsockfs in the foreground over one or more guests; .w is the first one's workspace."""
 
-    def __init__(self, folder, guests, options=(), limit=90):
+    def __init__(self, folder, guests, options=(), limit=60):
         self.folder = Path(folder)
         self.point = self.folder / "mnt"
         self.point.mkdir(exist_ok=True)
@@ -369,7 +383,7 @@ class Yard:
         self.guests.append(guest)
         return guest.start()
 
-    def mount(self, guests, options=(), limit=90, start=True):
+    def mount(self, guests, options=(), limit=60, start=True):
         folder = self.folder / f"mount{len(self.mounts)}"
         folder.mkdir()
         mount = Mount(folder, guests, options, limit)
@@ -394,7 +408,7 @@ class Yard:
             guest.check()
 
     def logs(self):
-        for path in sorted(self.folder.rglob("*.stderr")):
+        for path in sorted(self.folder.glob("*/*.stderr")):
             if path.is_file() and (words := path.read_text(errors="replace")):
                 yield f"--- {path.relative_to(self.folder)}\n{words[-8000:]}"
 

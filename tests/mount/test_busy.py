@@ -27,19 +27,20 @@ def ctl(path, *lines):
     put(path / "ctl", "".join(line + "\n" for line in lines))
 
 
-class InBackground(threading.Thread):
-    """Writes a verb that does not return for long."""
+class InBackground:
+    """Another program writes a verb that does not return for long."""
 
     def __init__(self, path, *lines):
-        super().__init__(daemon=True)
-        self.path, self.lines, self.error = path, lines, None
-        self.start()
+        self.child = subprocess.Popen(["tee", "-a", path / "ctl"], stdin=subprocess.PIPE,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.child.stdin.write("".join(line + "\n" for line in lines).encode())
+        self.child.stdin.close()
 
-    def run(self):
-        try:
-            ctl(self.path, *self.lines)
-        except OSError as error:
-            self.error = error
+    def is_running(self):
+        return self.child.poll() is None
+
+    def ends_well(self, seconds=PATIENCE):
+        assert self.child.wait(seconds) == 0
 
 
 def use(m, turn=0):
@@ -70,10 +71,9 @@ def test_a_long_run(m):
     ctl(other, "run echo quick")
     assert time.monotonic() - started < QUICK
     assert text(other / "stdout") == "quick\n"
-    assert running.is_alive()
+    assert running.is_running()
     put(m.w / "go", "")
-    running.join(PATIENCE)
-    assert not running.is_alive() and running.error is None
+    running.ends_well()
     assert text(path / "stdout") == "begun\ndone\n"
 
 
@@ -83,10 +83,9 @@ def test_a_slow_probe(m):
                             "ready-timeout 60", "start echo up; exec sleep 1000")
     wait_until(lambda: text(path / "stdout") == "up\n", "the service runs")
     assert use(m) < QUICK
-    assert starting.is_alive()
+    assert starting.is_running()
     put(m.w / "go", "")
-    starting.join(PATIENCE)
-    assert not starting.is_alive() and starting.error is None
+    starting.ends_well()
     assert keyed(path / "status")["ready_at"] != ""
 
 
@@ -97,12 +96,13 @@ def test_a_service_that_is_long_in_getting_ready(m):
     wait_until(lambda: text(path / "stdout"), "the service runs")
     for turn in range(2):
         assert use(m, turn) < QUICK
-    assert starting.is_alive()
-    # Its own files answer as well.
-    assert keyed(path / "status")["state"] == "running"
+    assert starting.is_running()
+    # Its own files answer as well, and another writer is told, not made to wait.
+    with fails(errno.EBUSY):
+        ctl(path, "start true")
+    assert keyed(path / "status")["state"] in ("running", "starting")
     put(m.w / "go", "")
-    starting.join(PATIENCE)
-    assert not starting.is_alive() and starting.error is None
+    starting.ends_well()
 
 
 def test_a_stop_that_takes_its_time(m):
@@ -111,8 +111,7 @@ def test_a_stop_that_takes_its_time(m):
     wait_until(lambda: text(path / "stdout") == "up\n", "the trap is set")
     stopping = InBackground(path, "stop")
     longest = use(m)
-    stopping.join(40)
-    assert not stopping.is_alive() and stopping.error is None
+    stopping.ends_well(40)
     assert longest < 15  # the reference agent itself is busy while it stops
     assert keyed(path / "status")["stop_reason"] == "sigkill"
 
@@ -198,6 +197,5 @@ def test_a_verb_in_the_way_of_another(m):
     with fails(errno.EBUSY):
         ctl(path, "run true")
     ctl(path, "kill KILL")
-    running.join(PATIENCE)
-    assert not running.is_alive()
+    running.ends_well()
     assert text(path / "exit_code") == "137\n"

@@ -15,7 +15,7 @@ import time
 import pytest
 from harness import PATIENCE, fails, get, is_mounted, keyed, put, raw_call, sh, text, wait_until
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.limit(40)]
 
 
 def make(m, kind, name="x"):
@@ -55,7 +55,7 @@ def free_port():
 
 
 def test_the_tree(m):
-    assert sorted(os.listdir(m.point)) == ["box", "ctl", "metrics", "status", "version"]
+    assert sorted(os.listdir(m.point)) == ["box", "ctl", "error", "metrics", "status", "version"]
     assert sorted(os.listdir(m.g)) == ["ctl", "error", "events", "exec", "services", "shells",
                                        "status", "workspace"]
     assert os.listdir(m.g / "services") == []
@@ -181,7 +181,7 @@ def test_empty_lines_do_nothing(m):
 def test_reading_ctl_gives_the_lines_that_recreate_it(m):
     for kind, lines in (
             ("exec", ["cwd /workspace/sub", "env A=with space", "env B=", "timeout 12"]),
-            ("services", ["cwd /tmp", "env A='q\"", "ready file /workspace/.ready",
+            ("services", ["cwd /tmp", "env A=q=r", "ready file /workspace/.ready",
                           "ready-timeout 7", "ready-interval 120"]),
             ("services", ["ready tcp 127.0.0.1:80"]), ("services", ["ready http http://x/y?z"]),
             ("services", ["ready command test -e a && true"]),
@@ -195,6 +195,20 @@ def test_reading_ctl_gives_the_lines_that_recreate_it(m):
         assert text(two / "ctl") == settings
         os.rmdir(one)
         os.rmdir(two)
+
+
+@pytest.mark.parametrize("value", ["it's", 'say "x"', "back\\slash", " blanks ", "new\\nline", ""])
+def test_quoted_values_come_back(m, value):
+    """Single quotes as in a shell; what ctl then shows gives the same value again."""
+    one, two = make(m, "exec", "one"), make(m, "exec", "two")
+    if "'" in value:
+        ctl(one, f'env "V={value}"')
+    else:
+        ctl(one, f"env 'V={value}'")
+    put(two / "ctl", text(one / "ctl"))
+    for path in (one, two):
+        ctl(path, 'run printf "[%s]" "$V"')
+        assert text(path / "stdout") == f"[{value}]"
 
 
 def test_a_line_too_long_is_refused(m):
@@ -233,7 +247,7 @@ def test_run_in_the_workspace_with_settings(m):
     path = make(m, "exec")
     ctl(path, "run pwd")
     assert text(path / "stdout") == "/workspace\n"
-    ctl(path, "cwd /workspace/sub", "env GREETING=hello 'wörld'  $HOME", "run pwd; echo \"$GREETING\"")
+    ctl(path, "cwd /workspace/sub", "env \"GREETING=hello 'wörld'  $HOME\"", "run pwd; echo \"$GREETING\"")
     assert text(path / "stdout") == "/workspace/sub\nhello 'wörld'  $HOME\n"
     ctl(path, "cwd /none")
     with pytest.raises(OSError):
@@ -461,7 +475,7 @@ def test_service_end_is_seen(m):
 def test_service_settings_and_bytes(m):
     os.mkdir(m.w / "sub")
     path = make(m, "services", "app")
-    ctl(path, "cwd /workspace/sub", "env A=x 'y'", r"start pwd; echo $A; printf '\377\r\n\0'")
+    ctl(path, "cwd /workspace/sub", "env \"A=x 'y'\"", r"start pwd; echo $A; printf '\377\r\n\0'")
     assert text(path / "wait") == "0\n"
     assert get(path / "stdout") == b"/workspace/sub\nx 'y'\n\xff\r\n\0"
 
@@ -578,7 +592,9 @@ def test_shell_signal_and_states(m):
     for verb in ("signal INT", "close"):
         with fails(errno.EBUSY):
             ctl(path, verb)
-    ctl(path, "open", "signal HUP")
+    ctl(path, "open")
+    wait_for_quiet(path)  # a bash that is still starting may miss it
+    ctl(path, "signal HUP")
     assert text(path / "wait") != ""
     assert keyed(path / "status")["state"] == "stopped"
 
@@ -739,7 +755,8 @@ def test_attach_and_detach(m, yard):
     other = yard.guest("unix", "other")
     put(other.workspace / "theirs", "from the other")
     ctl(m.point, f"attach second={other.address}")
-    assert sorted(os.listdir(m.point)) == ["box", "ctl", "metrics", "second", "status", "version"]
+    assert sorted(os.listdir(m.point)) == ["box", "ctl", "error", "metrics", "second",
+                                           "status", "version"]
     assert text(m.point / "second/workspace/theirs") == "from the other"
     with fails(errno.EEXIST):
         ctl(m.point, f"attach second={other.address}")

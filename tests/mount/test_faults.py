@@ -35,9 +35,9 @@ def point(yard):
     return path
 
 
-def refused(source, point, *options):
-    """Mounts, in vain: the line on stderr, without "vsockfs: "."""
-    done = subprocess.run([binary("vsockfs"), "-o", ",".join(["timeout=2", *options]), source,
+def refused(source, point, timeout=2):
+    """Mounts, in vain: the one line on stderr, which names the source, without "vsockfs: "."""
+    done = subprocess.run([binary("vsockfs"), "-o", f"timeout={timeout}", f"box={source}",
                            str(point)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=60, env=ENV, check=False)
     lines = done.stderr.splitlines()
@@ -45,6 +45,8 @@ def refused(source, point, *options):
     assert len(lines) == 1 and lines[0].startswith("vsockfs: "), done.stderr
     assert lines[0].isprintable(), repr(lines[0])
     assert not is_mounted(point)
+    assert "box" in lines[0] or source.split(":")[1] in lines[0], \
+        f"which of several sources was it? {lines[0]}"
     return lines[0].removeprefix("vsockfs: ")
 
 
@@ -63,8 +65,8 @@ def broken(yard, kind, mode, *options):
 def test_no_socket(yard, point):
     path = yard.folder / "none.sock"
     for source in (f"unix:{path}", f"firecracker:{path}"):
-        line = refused(source, point)
-        assert str(path) in line and "No such file" in line
+        assert refused(source, point).endswith(
+            f"there is no socket {path}: is the VM running?")
 
 
 def test_nobody_listens(yard, point):
@@ -74,41 +76,63 @@ def test_nobody_listens(yard, point):
     end.listen()
     end.close()
     for source in (f"unix:{path}", f"firecracker:{path}"):
-        line = refused(source, point)
-        assert str(path) in line and "refused" in line.lower()
+        assert refused(source, point).endswith(
+            f"nobody listens on {path}: start the VM (or the agent) that made it")
 
 
-@pytest.mark.parametrize("mode, words", [
-    ("closes-without-ok", ["5005", "closed"]),
-    ("no-ok", ["5005", "ERR no such port"]),
-    ("long-handshake", ["5005", "xxxx"]),
-    ("silent-handshake", ["5005"]),
-])
-def test_bridge_says_no(yard, point, mode, words):
-    line = refused(broken(yard, "firecracker", mode), point)
-    for word in [*words, "broken.sock"]:
-        assert word in line, (word, line)
+HANDSHAKES = {
+    "closes-without-ok": "the bridge closed without connecting port 5005, it said nothing: "
+                         "is the agent running in the guest?",
+    "no-ok": "the bridge did not connect port 5005, it said 'ERR no such port': "
+             "is the agent running in the guest?",
+    "long-handshake": "the bridge did not connect port 5005, it said more than 128 bytes without "
+                      f"a newline: '{'x' * 128}': is this a VMM's vsock socket?",
+}
 
 
-ANSWERS = [
-    ("array", ["JSON object"]), ("half-reply", ["JSON object"]), ("empty-reply", []),
-    ("error-object", ["the agent says no"]), ("error-control", ["two?lines?[31m and an escape"]),
-    ("garbage", ["JSON object"]), ("trailing", ["JSON object"]), ("endless", ["16 MiB"]),
-    ("silent", ["2 s"]), ("never-reads", ["2 s"]), ("deep", ["JSON object"]),
-    ("deep-closed", ["32"]), ("huge-number", []), ("huge-real", []), ("wrong-types", []),
-    ("short-archive", []),
-]
+@pytest.mark.parametrize("mode", HANDSHAKES)
+def test_bridge_says_no(yard, point, mode):
+    assert refused(broken(yard, "firecracker", mode), point).endswith(HANDSHAKES[mode])
 
 
-@pytest.mark.parametrize("mode, words", ANSWERS, ids=[mode for mode, _ in ANSWERS])
+def test_bridge_says_nothing(yard, point):
+    """A VMM whose guest has no vsock driver yet: the handshake has a deadline of its own."""
+    started = time.monotonic()
+    line = refused(broken(yard, "firecracker", "silent-handshake"), point, timeout=12)
+    assert "5005" in line
+    assert time.monotonic() - started < 20
+
+
+ANSWERS = {
+    "array": "what the guest answered must be a JSON object, and is none",
+    "garbage": "what the guest answered must be a JSON object, and is none",
+    "half-reply": "the guest's answer: message must be a JSON object: premature end of input near "
+                  "'\"std'",
+    "empty-reply": "the guest closed the connection without an answer",
+    "trailing": "the guest's answer: message must be a JSON object: end of file expected near '{'",
+    "short-archive": "the guest's answer: message must be a JSON object: "
+                     "end of file expected near end of file",
+    "error-object": "the agent says no",
+    "error-control": "two?lines?[31m and an escape",
+    "endless": "the guest's reply is over the limit of 16777216 bytes",
+    "silent": "the guest did not answer within 2 s: it is busy, or gone",
+    "never-reads": "the guest did not answer within 2 s: it is busy, or gone",
+    "deep": "the guest's answer: message is more than 32 levels deep, "
+            "and must be a JSON object within that limit",
+    "deep-closed": "the guest's answer: message is more than 32 levels deep, "
+                   "and must be a JSON object within that limit",
+    "huge-number": "the guest's answer: message must be a JSON object: too big integer",
+    "huge-real": "the guest's answer: message must be a JSON object: "
+                 "real number overflow near '1e999'",
+    "wrong-types": "the guest's reply is not valid: stdout must be a string",
+}
+
+
+@pytest.mark.parametrize("mode", ANSWERS)
 @pytest.mark.parametrize("kind", ["unix", "firecracker"])
-def test_agent_answers_nonsense(yard, point, kind, mode, words):
-    if mode == "short-archive":
-        words = ["JSON object"]  # an exec's reply with something after it
-    line = refused(broken(yard, kind, mode), point)
-    for word in words:
-        assert word in line, (word, line)
-    assert "broken.sock" in line, line
+def test_agent_answers_nonsense(yard, point, kind, mode):
+    timeout = 6 if mode == "endless" else 2
+    assert refused(broken(yard, kind, mode), point, timeout).endswith(ANSWERS[mode])
 
 
 def test_a_slow_agent_is_no_broken_one(yard, point):
@@ -147,16 +171,19 @@ def turning(yard):
                                   "nul", "error-object"])
 def test_nonsense_is_eio_and_does_no_harm(turning, mode):
     m = turning(mode)
+    allowed = [errno.EIO, errno.EPROTO, errno.ENOTCONN]
+    if mode == "endless":
+        allowed.append(errno.ETIMEDOUT)
     for attempt in (lambda: get(m.w / "f"), lambda: os.listdir(m.w),
                     lambda: put(m.w / "new", "x"), lambda: os.mkdir(m.w / "d")):
         started = time.monotonic()
         with pytest.raises(OSError) as caught:
             attempt()
-        assert caught.value.errno in (errno.EIO, errno.EPROTO, errno.ENOTCONN), mode
+        assert caught.value.errno in allowed, mode
         assert time.monotonic() - started < 8
     assert keyed(m.g / "status")
     assert os.listdir(m.point)
-    assert os.listdir(m.guest.workspace) == ["f"]
+    assert m.guest.names() == ["f"]
 
 
 def test_a_silent_guest_costs_the_timeout_once(turning):
@@ -185,14 +212,11 @@ def test_gone_and_back(yard, kind):
     os.mkdir(m.g / "exec/x")
     guest.kill()
     started = time.monotonic()
-    with pytest.raises(OSError) as caught:
-        while True:  # what is known may be given for a second yet
-            os.stat(m.w / f"new{time.monotonic()}")
-    assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT, errno.ENOENT)
-    with pytest.raises(OSError) as caught:
-        put(m.w / "g", "x")
-    assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
-    assert time.monotonic() - started < 8
+    for _ in range(2):  # a request that was under way may fail for itself, before anything is known
+        with pytest.raises(OSError) as caught:
+            put(m.w / "g", "x")
+        assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT, errno.EIO, errno.EPROTO)
+    assert time.monotonic() - started < 4, "the timeout is to be paid once"
     started = time.monotonic()
     with fails(errno.ENOTCONN):
         put(m.w / "g", "x")
@@ -378,7 +402,8 @@ def test_a_killed_caller_in_the_queue(yard, name):
         other.start()
         wait_until(m.guest.pending, "the guest is busy")
         callers = [call(yard, m, name) for _ in range(3)]
-        wait_until(lambda cs=callers: all(asleep(c.pid) for c in cs), "they wait")
+        wait_until(lambda cs=callers: all(c.poll() is not None or asleep(c.pid) for c in cs),
+                   "they wait")
         for child in callers:
             child.send_signal(number)
         for child in callers:
@@ -390,12 +415,11 @@ def test_a_killed_caller_in_the_queue(yard, name):
 
 
 def asleep(pid):
-    """Whether a process waits in the kernel for a while, or has ended."""
-    try:
-        with open(f"/proc/{pid}/wchan", encoding="ascii") as source:
-            return any(word in source.read() for word in ("fuse", "request_wait", "do_exit"))
-    except FileNotFoundError:
-        return True
+    """Whether a process waits in a system call."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as source:
+        state = source.read().rsplit(")", 1)[1].split()[0]
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as source:
+        return state in "SD" and source.read().split()[0].isdigit()
 
 
 @pytest.mark.parametrize("kind", ["reference", "reference-bridge"])
@@ -443,12 +467,15 @@ def test_an_unmount_in_the_middle(yard, kind, how, name):
     if how == "umount":
         subprocess.run(["fusermount3", "-u", "-z", m.point], check=True)
     else:
+        m.allow_output("ending")
         m.process.child.send_signal(signal.SIGTERM)
     wait_until(lambda: not is_mounted(m.point), "it is unmounted")
     m.guest.hold.unlink()
     m.watchdog.cancel()
-    assert m.process.child.wait(PATIENCE + 15) in (0,)
+    if how == "umount" and name in ("cons", "service-ready"):
+        child.send_signal(signal.SIGINT)  # a file that is open keeps a detached mount alive
     wait_until(lambda: child.poll() is not None, "the caller ends")
+    assert m.process.child.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("kind", ["local", "reference"])
@@ -526,13 +553,13 @@ def test_hostile_names_in_the_guest(yard):
         put(os.path.join(base, name[:200] + b".d", name), name)
     m = yard.mount(guest)
     w = os.fsencode(m.w)
-    assert sorted(os.listdir(w)) == sorted(os.listdir(base))
+    assert sorted(map(os.fsdecode, os.listdir(w))) == guest.names()
     for name in hostile:
         assert get(os.path.join(w, name)) == name
         put(os.path.join(w, name[:200] + b".d", name), b"changed")
         assert get(os.path.join(base, name[:200] + b".d", name)) == b"changed"
         os.rename(os.path.join(w, name), os.path.join(w, name[:200] + b".d", b"moved"))
-    assert not any(b"pwned" == name for name in os.listdir(base))
+    assert not list(guest.workspace.rglob("pwned"))
 
 
 def test_a_workspace_that_changes_all_the_time(yard):

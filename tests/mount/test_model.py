@@ -178,6 +178,7 @@ def is_fifo(side, parts):
 def tree(root):
     found = {}
     for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(b".vsockfs-")]
         for name in folders + names:
             path = os.path.join(folder, name)
             info = os.lstat(path)

@@ -72,13 +72,13 @@ def test_ex(m):
     run("ex", "-s", "-c", "%s/two/TWO/", "-c", "wq", m.w / "f")
     assert (m.guest.workspace / "f").read_text() == "one\nTWO\nthree\n"
     assert stat.S_IMODE((m.guest.workspace / "f").stat().st_mode) == 0o640
-    assert os.listdir(m.guest.workspace) == ["f"]  # no swap or backup file stays
+    assert m.guest.names() == ["f"]  # no swap or backup file stays
 
 
 def test_ex_with_backup_and_new_file(m):
     put(m.w / "f", "one\n")
-    run("ex", "-s", "-c", "set backup backupcopy=no", "-c", "s/one/1/", "-c", "wq", m.w / "f")
-    assert sorted(os.listdir(m.guest.workspace)) == ["f", "f~"]
+    run("ex", "-s", "-c", "set backup backupcopy=no backupskip=", "-c", "s/one/1/", "-c", "wq", m.w / "f")
+    assert m.guest.names() == ["f", "f~"]
     run("ex", "-s", "-c", "a|new line", "-c", "wq", m.w / "new")
     assert (m.guest.workspace / "new").read_text() == "new line\n"
 
@@ -88,7 +88,7 @@ def test_sed_in_place(m):
     put(m.w / "f", "a b\n" * 1000)
     sh("sed -i s/b/c/ f", m.w)
     assert (m.guest.workspace / "f").read_text() == "a c\n" * 1000
-    assert os.listdir(m.guest.workspace) == ["f"]
+    assert m.guest.names() == ["f"]
 
 
 # git
@@ -133,7 +133,7 @@ def test_git(m, origin):
 @pytest.mark.limit(180)
 def test_git_made_in_the_mount(m):
     git(m.w, "init", "-q", "-b", "main", "r")
-    for number in range(20):
+    for number in range(8):
         put(m.w / "r" / f"f{number}", str(number))
     git(m.w / "r", "add", ".")
     git(m.w / "r", "commit", "-q", "-m", "x")
@@ -161,7 +161,7 @@ def test_cp_a(m, sample):
     run("cp", "-a", m.w / "copy", m.w / "again")
     assert tree(m.guest.workspace / "again") == tree(sample)
     run("rm", "-r", m.w / "copy", m.w / "again")
-    assert os.listdir(m.guest.workspace) == []
+    assert m.guest.names() == []
 
 
 @pytest.mark.core
@@ -184,7 +184,7 @@ def test_tar_both_ways(m, sample):
     os.mkdir(m.w / "out")
     run("tar", "-C", m.w / "out", "-xpf", m.folder / "in.tar")
     assert tree(m.guest.workspace / "out") == tree(sample)
-    run("tar", "-C", m.w, "-czf", m.w / "all.tgz", "out")
+    run("tar", "-C", m.w, "--format=pax", "-czf", m.w / "all.tgz", "out")
     with tarfile.open(m.guest.workspace / "all.tgz") as archive:
         assert {name for name in archive.getnames()} == \
             {"out", *(f"out/{name}" for name in tree(sample))}
@@ -210,7 +210,7 @@ def test_sqlite(m, journal):
     assert mode == journal
     assert run("sqlite3", path, "PRAGMA integrity_check; SELECT v FROM t WHERE id = 7;"
                ) == "ok\nVALUE 7\n"
-    assert os.listdir(m.guest.workspace) == ["db.sqlite"]  # no journal stays behind
+    assert m.guest.names() == ["db.sqlite"]  # no journal stays behind
     with sqlite3.connect(m.guest.workspace / "db.sqlite") as there:
         assert there.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert there.execute("SELECT count(*) FROM t").fetchone() == (400,)
@@ -220,7 +220,7 @@ def test_sqlite_two_connections(m):
     path = str(m.w / "db.sqlite")
     one, two = sqlite3.connect(path, timeout=10), sqlite3.connect(path, timeout=10)
     one.execute("CREATE TABLE t(v)")
-    for number in range(20):
+    for number in range(6):
         with one:
             one.execute("INSERT INTO t VALUES (?)", (number,))
         assert two.execute("SELECT count(*) FROM t").fetchone() == (number + 1,)
@@ -259,7 +259,7 @@ def test_a_compiler_builds_in_the_mount(m):
     sh("make -s CC=gcc -j2 && ./prog > out", m.w, timeout=100)
     assert text(m.w / "out") == "63\n"
     sh("make -s clean", m.w)
-    assert sorted(os.listdir(m.guest.workspace)) == sorted([*PROJECT, "out"])
+    assert m.guest.names() == sorted([*PROJECT, "out"])
 
 
 @pytest.mark.core

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +26,12 @@ struct guest {
 	char token[17];
 	struct guest_options options;
 	struct proc_room *room;
-	unsigned execs;
+	pthread_mutex_t serial; /* held by the exec that is under way */
+	atomic_uint execs;
 	double longest;
 	const char *refusal;
 	bool lose;
+	atomic_bool held;
 };
 
 struct guest *fake_guest_new(void)
@@ -38,6 +42,7 @@ struct guest *fake_guest_new(void)
 	if (!guest || getrandom(&number, sizeof(number), 0) != sizeof(number))
 		abort();
 	snprintf(guest->token, sizeof(guest->token), "%016llx", number);
+	pthread_mutex_init(&guest->serial, NULL);
 	guest->options.timeout = 10;
 	if (proc_room_new(guest, &guest->room, NULL))
 		abort();
@@ -47,6 +52,7 @@ struct guest *fake_guest_new(void)
 void fake_guest_free(struct guest *guest)
 {
 	proc_room_free(guest->room);
+	pthread_mutex_destroy(&guest->serial);
 	free(guest);
 }
 
@@ -93,6 +99,11 @@ void fake_refuse(struct guest *guest, const char *text)
 void fake_lose_answer(struct guest *guest)
 {
 	guest->lose = true;
+}
+
+void fake_hold(struct guest *guest, bool held)
+{
+	atomic_store(&guest->held, held);
 }
 
 const char *fake_root(void)
@@ -204,8 +215,8 @@ static int answer(struct line_exec_reply *out, struct buf texts[static 2], int s
 	return 0;
 }
 
-int line_exec(struct guest *guest, const struct call *call, const struct line_exec *in,
-	      struct line_exec_reply *out, struct error *err)
+static int one_exec(struct guest *guest, const struct call *call, const struct line_exec *in,
+		    struct line_exec_reply *out, struct error *err)
 {
 	int outs[2], errs[2], status = 0, rc = 0;
 	struct buf texts[2] = { BUF_INIT(16 << 20), BUF_INIT(16 << 20) };
@@ -247,6 +258,21 @@ int line_exec(struct guest *guest, const struct call *call, const struct line_ex
 	took = (double)(call_now() - began) / 1e9;
 	if (took > guest->longest)
 		guest->longest = took;
+	return rc;
+}
+
+int line_exec(struct guest *guest, const struct call *call, const struct line_exec *in,
+	      struct line_exec_reply *out, struct error *err)
+{
+	int rc = 0;
+
+	while (!rc && atomic_load(&guest->held) && !guest->lose)
+		rc = call_sleep(call, 0.01);
+	if (rc)
+		return error_set(err, -rc, "the guest is held");
+	pthread_mutex_lock(&guest->serial);
+	rc = one_exec(guest, call, in, out, err);
+	pthread_mutex_unlock(&guest->serial);
 	return rc;
 }
 

@@ -31,6 +31,9 @@ void fake_refuse(struct guest *guest, const char *text);
 /* The next exec is done, but its caller is interrupted before it hears of it. */
 void fake_lose_answer(struct guest *guest);
 
+/* Execs after the lost one wait, as long as their callers do, until HELD is false. */
+void fake_hold(struct guest *guest, bool held);
+
 /* How many processes have VSOCKFS_K=TOKEN in their environment. */
 unsigned fake_processes(const struct guest *guest);
 

@@ -20,6 +20,7 @@ enum fake_tools { FAKE_COREUTILS, FAKE_BUSYBOX };
 enum fake_fault {
 	FAKE_NONE,
 	FAKE_REFUSE,    /* -ENOTCONN, nothing is run */
+	FAKE_FULL,      /* an upload breaks off, its file half written; the agent says so */
 	FAKE_INTERRUPT, /* it runs, and the caller hears -EINTR */
 };
 

@@ -41,7 +41,9 @@ struct call live_call(double seconds)
 
 bool live_guest_is_reference(void)
 {
-	return strcmp(getenv("LIVE_AGENT"), "local") != 0;
+	const char *agent = getenv("LIVE_AGENT");
+
+	return !agent || strcmp(agent, "local") != 0;
 }
 
 static void path_of(const struct live_guest *live, const char *name, char path[static 128])
@@ -89,13 +91,13 @@ int live_guest_setup(void **state)
 	struct error err = { 0 };
 	char source[256], socket[128];
 
-	strcpy(live->top, "/tmp/test-live-XXXXXX");
+	*state = live;
+	snprintf(live->top, sizeof(live->top), "/tmp/test-live-XXXXXX");
 	if (!mkdtemp(live->top))
 		return -1;
 	snprintf(live->workspace, sizeof(live->workspace), "%s/w", live->top);
 	mkdir(live->workspace, 0755);
 	setenv("XDG_RUNTIME_DIR", live->top, 1);
-	*state = live;
 	path_of(live, "agent.sock", socket);
 	if (live_guest_is_reference() && start_reference(live))
 		return without_guest("the reference agent did not start");

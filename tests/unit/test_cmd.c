@@ -19,12 +19,12 @@ static int nothing(struct object *object, const struct call *call, const struct 
 }
 
 static const struct cmd_verb verbs[] = {
-	{ "stop", CMD_PLAIN, 0, 0, "stop", 0, nothing, NULL },
-	{ "size", CMD_PLAIN, 2, 2, "size COLS ROWS", 0, nothing, NULL },
-	{ "kill", CMD_PLAIN, 0, 1, "kill [SIGNAL]", 0, nothing, NULL },
-	{ "cwd", CMD_ONE, 1, 1, "cwd DIR", 0, nothing, NULL },
-	{ "refresh", CMD_ONE, 0, 1, "refresh [PATH]", 0, nothing, NULL },
-	{ "run", CMD_REST, 1, 1, "run COMMAND...", 0, nothing, NULL },
+	{ "stop", CMD_PLAIN, 0, 0, 0, "stop", nothing, NULL },
+	{ "size", CMD_PLAIN, 2, 2, 0, "size COLS ROWS", nothing, NULL },
+	{ "kill", CMD_PLAIN, 0, 1, 0, "kill [SIGNAL]", nothing, NULL },
+	{ "cwd", CMD_ONE, 1, 1, 0, "cwd DIR", nothing, NULL },
+	{ "refresh", CMD_ONE, 0, 1, 0, "refresh [PATH]", nothing, NULL },
+	{ "run", CMD_REST, 1, 1, 0, "run COMMAND...", nothing, NULL },
 };
 
 static int parse(const char *line, struct cmd *cmd, struct error *err)

@@ -304,10 +304,33 @@ static void test_a_slow_start_blocks_only_verbs(void **state)
 	holds(top, APP "ctl", "ready none\nready-timeout 30\nready-interval 500\n");
 	assert_int_equal(fake_mkdir(top, "dev/services/other"), 0);
 	assert_int_equal(fake_echo(top, "dev/services/other/ctl", "start x\n"), 0);
+	/* Its own verbs are told, and do not wait. */
+	assert_int_equal(fake_echo(top, APP "ctl", "start again\n"), -EBUSY);
+	assert_int_equal(fake_echo(top, APP "ctl", "cwd /tmp\n"), -EBUSY);
 	world_go();
 	pthread_join(thread, &result);
 	assert_int_equal((intptr_t)result, 0);
 	key_is(top, APP "status", "state", "running");
+}
+
+static void test_stop_ends_a_start(void **state)
+{
+	struct vnode *top = root(state);
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, slow_start, top), 0);
+	assert_true(fake_eventually(world_starting()));
+	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
+	pthread_join(thread, &result);
+	assert_int_equal((intptr_t)result, -ECANCELED);
+	key_is(top, APP "status", "state", "stopped");
+	/* rmdir does the same. */
+	assert_int_equal(pthread_create(&thread, NULL, slow_start, top), 0);
+	assert_true(fake_eventually(world_starting()));
+	assert_int_equal(fake_rmdir(top, "dev/services/app"), 0);
+	pthread_join(thread, &result);
+	assert_int_equal((intptr_t)result, -ECANCELED);
 }
 
 static void test_rmdir_stops_and_forgets(void **state)
@@ -383,7 +406,11 @@ static void test_gone(void **state)
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), -ENOTCONN);
 	has(top, "dev/error", "rmdir services/app");
 	world_gone(false);
+	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
+	/* What has ended can go without the guest. */
+	world_gone(true);
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), 0);
+	world_gone(false);
 }
 
 int main(void)
@@ -402,6 +429,7 @@ int main(void)
 		TEST(test_idle_costs_nothing),
 		TEST(test_poll),
 		TEST(test_a_slow_start_blocks_only_verbs),
+		TEST(test_stop_ends_a_start),
 		TEST(test_rmdir_stops_and_forgets),
 		TEST(test_services_of_others_appear_by_name),
 		TEST(test_gone),

@@ -258,6 +258,21 @@ static void test_transcripts(void **state)
 	key_is(top, SH "status", "output_forgotten", "0");
 }
 
+/* A few bytes that move the cursor far make long lines of blanks: bounded, and nothing gets stuck. */
+static void test_far_movements(void **state)
+{
+	struct vnode *top = root(state);
+	autofree char *text = NULL;
+
+	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
+	for (int i = 0; i < 100; i++)
+		world_shell_says("\033[4000Cx\n");
+	world_shell_says("end");
+	assert_true(fake_eventually(fake_size(top, SH "text") == 100 * 4002 + 3));
+	text = fake_cat(top, SH "text");
+	assert_string_equal(text + 100 * 4002, "end");
+}
+
 static void test_interrupt_and_loss(void **state)
 {
 	struct vnode *top = root(state);
@@ -276,6 +291,20 @@ static void test_interrupt_and_loss(void **state)
 	world_shell_says("z");
 	reads(&file, "z");
 	fake_close(&file);
+}
+
+static void test_rmdir_without_the_guest(void **state)
+{
+	struct vnode *top = root(state);
+
+	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
+	world_gone(true);
+	assert_int_equal(fake_rmdir(top, "dev/shells/sh"), -ENOTCONN);
+	world_gone(false);
+	assert_int_equal(fake_echo(top, SH "ctl", "close\n"), 0);
+	world_gone(true);
+	assert_int_equal(fake_rmdir(top, "dev/shells/sh"), 0);
+	world_gone(false);
 }
 
 static void test_rmdir(void **state)
@@ -309,8 +338,10 @@ int main(void)
 		TEST(test_the_end),
 		TEST(test_nonblock_and_poll),
 		TEST(test_transcripts),
+		TEST(test_far_movements),
 		TEST(test_interrupt_and_loss),
 		TEST(test_rmdir),
+		TEST(test_rmdir_without_the_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

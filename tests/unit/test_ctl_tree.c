@@ -91,6 +91,30 @@ static void test_attributes(void **state)
 	assert_int_equal(fake_size(top, "version"), strlen("vsockfs " VSOCKFS_VERSION "\n"));
 }
 
+/* Writers of a ctl must not meet in the kernel's lock of one inode. */
+static void test_every_lookup_of_ctl_is_a_node_of_its_own(void **state)
+{
+	struct vnode *top = root(state);
+	struct call call = call_within(5, NULL);
+	struct vn_attr first, second;
+	struct vnode *one, *two;
+	int rc;
+
+	one = fake_walk(top, "dev/ctl", &rc);
+	two = fake_walk(top, "dev/ctl", &rc);
+	assert_true(one != two);
+	assert_int_equal(one->ops->getattr(one, &call, NULL, &first), 0);
+	assert_int_equal(two->ops->getattr(two, &call, NULL, &second), 0);
+	assert_true(first.st.st_ino == second.st.st_ino);
+	vn_unref(one);
+	vn_unref(two);
+	one = fake_walk(top, "dev/status", &rc);
+	two = fake_walk(top, "dev/status", &rc);
+	assert_ptr_equal(one, two);
+	vn_unref(one);
+	vn_unref(two);
+}
+
 static void test_setattr(void **state)
 {
 	struct vnode *top = root(state);
@@ -368,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_shape),
 		TEST(test_attributes),
+		TEST(test_every_lookup_of_ctl_is_a_node_of_its_own),
 		TEST(test_setattr),
 		TEST(test_mkdir_and_names),
 		TEST(test_clone),

@@ -49,8 +49,9 @@ static void test_set_cuts_at_the_limit(void **state)
 	assert_int_equal(strlen(err.text), LIMIT_ERROR_TEXT - 1);
 
 	/* never in the middle of a character: two bytes each, an odd room */
-	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
-		text[i] = '\xc3', text[i + 1] = '\xa9';
+	for (size_t i = 0; i + 1 < sizeof(text); i++)
+		text[i] = i % 2 ? '\xa9' : '\xc3';
+	text[sizeof(text) - 2] = '\0';
 	error_set(&err, EIO, "%s", text);
 	assert_int_equal(strlen(err.text), LIMIT_ERROR_TEXT - 2);
 }

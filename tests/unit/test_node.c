@@ -65,8 +65,8 @@ static void counts_lookups(void **state)
 
 	(void)state;
 	assert_int_equal(node_id(table, node), 0);
-	assert_int_equal(node_enter(table, node, &id, &generation), 0);
-	assert_int_equal(node_enter(table, node, &again, &generation), 0);
+	assert_int_equal(node_enter(table, node, false, &id, &generation), 0);
+	assert_int_equal(node_enter(table, node, false, &again, &generation), 0);
 	assert_int_equal(id, again);
 	vn_unref(node);
 
@@ -89,9 +89,9 @@ static void ids_are_never_used_twice(void **state)
 	struct vnode *node = make_node();
 
 	(void)state;
-	assert_int_equal(node_enter(table, node, &first, &generation), 0);
+	assert_int_equal(node_enter(table, node, false, &first, &generation), 0);
 	node_forget(table, first, 1);
-	assert_int_equal(node_enter(table, node, &second, &other_generation), 0);
+	assert_int_equal(node_enter(table, node, false, &second, &other_generation), 0);
 	assert_int_not_equal(first, second);
 	assert_int_not_equal(generation, other_generation);
 	assert_null(node_get(table, first));
@@ -99,6 +99,31 @@ static void ids_are_never_used_twice(void **state)
 	node_forget(table, first, 1);
 	assert_int_equal(node_id(table, node), second);
 	vn_unref(node);
+	node_table_free(table);
+	assert_int_equal(alive, 0);
+}
+
+/* A file that the kernel shall take for another one each time. */
+static void ids_apart(void **state)
+{
+	struct node_table *table = make_table();
+	struct vnode *node = make_node(), *found;
+	uint64_t first, second, generation;
+
+	(void)state;
+	assert_int_equal(node_enter(table, node, true, &first, &generation), 0);
+	assert_int_equal(node_enter(table, node, true, &second, &generation), 0);
+	assert_int_not_equal(first, second);
+	assert_int_equal(node_id(table, node), second);
+	vn_unref(node);
+	found = node_get(table, first);
+	assert_ptr_equal(found, node);
+	node_forget(table, second, 1);
+	assert_int_equal(node_id(table, node), 0);
+	vn_unref(found);
+	assert_int_equal(alive, 2); /* the first id is still known */
+	node_forget(table, first, 1);
+	assert_int_equal(alive, 1);
 	node_table_free(table);
 	assert_int_equal(alive, 0);
 }
@@ -122,7 +147,7 @@ static void forgetting_too_much_is_forgetting_all(void **state)
 	uint64_t id, generation;
 
 	(void)state;
-	assert_int_equal(node_enter(table, node, &id, &generation), 0);
+	assert_int_equal(node_enter(table, node, false, &id, &generation), 0);
 	vn_unref(node);
 	node_forget(table, id, UINT64_MAX);
 	assert_int_equal(alive, 1);
@@ -139,7 +164,7 @@ static void many_nodes(void **state)
 	for (int i = 0; i < 1000; i++) {
 		struct vnode *node = make_node();
 
-		assert_int_equal(node_enter(table, node, &ids[i], &generation), 0);
+		assert_int_equal(node_enter(table, node, false, &ids[i], &generation), 0);
 		vn_unref(node);
 	}
 	for (int i = 0; i < 1000; i += 2)
@@ -161,7 +186,7 @@ static void *enter_and_forget(void *arg)
 	uint64_t id, generation;
 
 	for (int i = 0; i < 20000; i++) {
-		if (node_enter(race->table, race->node, &id, &generation))
+		if (node_enter(race->table, race->node, false, &id, &generation))
 			abort();
 		node_forget(race->table, id, 1);
 	}
@@ -191,6 +216,7 @@ int main(void)
 		cmocka_unit_test(root_is_one_for_ever),
 		cmocka_unit_test(counts_lookups),
 		cmocka_unit_test(ids_are_never_used_twice),
+		cmocka_unit_test(ids_apart),
 		cmocka_unit_test(nonsense_is_no_node),
 		cmocka_unit_test(forgetting_too_much_is_forgetting_all),
 		cmocka_unit_test(many_nodes),

@@ -25,7 +25,7 @@ static int parse(const char *words, struct options *out, struct error *err)
 	int argc = 1;
 
 	assert_true(strlen(words) < sizeof(copy));
-	strcpy(copy, words);
+	snprintf(copy, sizeof(copy), "%s", words);
 	while (*words && argc < MAX_ARGS && (argv[argc] = strsep(&rest, " ")))
 		argc++;
 	return options_parse(argc, argv, out, err);

@@ -7,160 +7,13 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "fake_guest.h"
-#include "protocol/buf.h"
-#include "protocol/cleanup.h"
-#include "protocol/line/line.h"
-#include "protocol/process.h"
-
-static const struct proc_settings in_root = { .cwd = "/" };
-
-/* What the fake's line_extract_archive was given: the file, taken out of the tar. */
-static char uploaded_to[4096];
-
-int line_extract_archive(struct guest *guest, const struct call *call, const char *destination,
-			 struct line_payload payload, struct line_archive_reply *out,
-			 struct error *err)
-{
-	char command[4200];
-	int rc = 0;
-
-	(void)guest;
-	(void)call;
-	(void)out;
-	snprintf(uploaded_to, sizeof(uploaded_to), "%s", destination);
-	snprintf(command, sizeof(command), "mkdir -p %s%s && tar xf - -C %s%s", fake_root(),
-		 destination, fake_root(), destination);
-	FILE *tar = popen(command, "w");
-
-	for (int64_t left = payload.size; left > 0;) {
-		char bytes[8192];
-		ssize_t got = payload.read(payload.arg, bytes, left < 8192 ? (size_t)left : 8192);
-
-		if (got <= 0) {
-			rc = error_set(err, (int)-got, "payload");
-			break;
-		}
-		fwrite(bytes, 1, (size_t)got, tar);
-		left -= got;
-	}
-	payload.destroy(payload.arg);
-	if (pclose(tar) != 0 && !rc)
-		rc = error_set(err, EREMOTEIO, "not a tar");
-	return rc;
-}
-
-void line_archive_reply_free(struct line_archive_reply *reply)
-{
-	(void)reply;
-}
-
-static int setup(void **state)
-{
-	*state = fake_guest_new();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct guest *guest = *state;
-	struct call call = fake_call();
-
-	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
-		continue;
-	assert_int_equal(fake_processes(guest), 0);
-	fake_guest_free(guest);
-	return 0;
-}
-
-static struct proc_command *start_with(struct guest *guest, const char *command,
-				       const struct proc_settings *settings, int fd, int64_t len,
-				       double timeout)
-{
-	struct call call = fake_call();
-	struct proc_command *out = NULL;
-	struct error err = { 0 };
-
-	if (proc_command_start(guest, &call, command, settings, fd, len, timeout, &out, &err))
-		fail_msg("start: %s", err.text);
-	return out;
-}
-
-static struct proc_command *start(struct guest *guest, const char *command)
-{
-	return start_with(guest, command, &in_root, -1, 0, 0);
-}
-
-static struct proc_command_status status_of(struct proc_command *command)
-{
-	struct call call = fake_call();
-	struct proc_command_status out = { 0 };
-	struct error err = { 0 };
-
-	if (proc_command_status(command, &call, &out, &err))
-		fail_msg("status: %s", err.text);
-	return out;
-}
-
-static int wait_for_end(struct proc_command *command)
-{
-	struct call call = call_within(20, NULL);
-	struct proc_command_status status;
-
-	for (;;) {
-		status = status_of(command);
-		if (status.ended)
-			return status.exit_code;
-		assert_int_equal(call_sleep(&call, 0.02), 0);
-	}
-}
-
-/* Waits until the stream holds LEN bytes. */
-static void wait_for_output(struct proc_command *command, int64_t len)
-{
-	struct call call = call_within(20, NULL);
-
-	while (status_of(command).out_size < len)
-		assert_int_equal(call_sleep(&call, 0.02), 0);
-}
-
-static ssize_t read_at(struct proc_command *command, int stream, int64_t offset, void *bytes,
-		       size_t len)
-{
-	struct call call = fake_call();
-	struct error err = { 0 };
-	ssize_t got = proc_command_read(command, &call, stream, offset, bytes, len, &err);
-
-	if (got < 0)
-		fail_msg("read: %s", err.text);
-	return got;
-}
-
-static void assert_stream(struct proc_command *command, int stream, const char *want, size_t len)
-{
-	autofree char *bytes = malloc(len + 100);
-
-	assert_int_equal(read_at(command, stream, 0, bytes, len + 100), (ssize_t)len);
-	assert_memory_equal(bytes, want, len);
-}
-
-#define assert_output(command, stream, text) assert_stream(command, stream, text, sizeof(text) - 1)
-
-static void end(struct proc_command *command)
-{
-	struct call call = fake_call();
-
-	proc_command_free(command, &call);
-}
+#include "command_kit.h"
 
 static void test_bytes_and_exit_code(void **state)
 {
@@ -305,61 +158,6 @@ static void test_bad_settings(void **state)
 	assert_false(fake_leftovers(guest));
 }
 
-static int memory_file(size_t len, char **copy)
-{
-	int fd = memfd_create("input", MFD_CLOEXEC);
-
-	*copy = malloc(len);
-	for (size_t i = 0; i < len; i++)
-		(*copy)[i] = (char)(i * 7 + i / 251);
-	assert_int_equal(write(fd, *copy, len), (ssize_t)len);
-	return fd;
-}
-
-static void test_input_inline(void **state)
-{
-	autofree char *bytes = NULL;
-	autoclose int fd = memory_file(24 << 10, &bytes);
-	struct proc_command *command = start_with(*state, "cat", &in_root, fd, 24 << 10, 0);
-
-	assert_int_equal(wait_for_end(command), 0);
-	assert_stream(command, 1, bytes, 24 << 10);
-	end(command);
-	command = start(*state, "cat; echo end");
-	assert_int_equal(wait_for_end(command), 0);
-	assert_output(command, 1, "end\n");
-	end(command);
-}
-
-static void test_input_uploaded(void **state)
-{
-	const size_t len = 700001;
-	struct guest *guest = *state;
-	autofree char *bytes = NULL;
-	autoclose int fd = memory_file(len, &bytes);
-	struct proc_command *command, *out = NULL;
-	struct proc_settings nowhere = { .cwd = "/nonexistent" };
-	struct call call = fake_call();
-	bool made = mkdir("/workspace", 0755) == 0;
-	char want[64];
-
-	if (!*fake_root() && access("/workspace", W_OK) < 0)
-		skip();
-	command = start_with(guest, "cat", &in_root, fd, (int64_t)len, 0);
-	snprintf(want, sizeof(want), "/workspace/.vsockfs-%s", guest_token(guest));
-	assert_string_equal(uploaded_to, want);
-	assert_int_equal(wait_for_end(command), 0);
-	assert_stream(command, 1, bytes, len);
-	end(command);
-	assert_false(fake_leftovers(guest));
-	assert_int_equal(
-		proc_command_start(guest, &call, "cat", &nowhere, fd, (int64_t)len, 0, &out, NULL),
-		-ENOENT);
-	assert_false(fake_leftovers(guest));
-	if (made)
-		rmdir("/workspace");
-}
-
 static void test_supervisor_killed(void **state)
 {
 	struct guest *guest = *state;
@@ -370,10 +168,9 @@ static void test_supervisor_killed(void **state)
 	assert_false(fake_leftovers(guest));
 }
 
-/* Nobody hears that it runs: it is not left running. */
-static void test_start_unheard(void **state)
+/* Starts what runs long and is interrupted before anybody hears of it. */
+static void start_unheard(struct guest *guest)
 {
-	struct guest *guest = *state;
 	struct proc_command *out = NULL;
 	struct call call = fake_call();
 
@@ -382,7 +179,47 @@ static void test_start_unheard(void **state)
 		proc_command_start(guest, &call, "sleep 100", &in_root, -1, 0, 0, &out, NULL),
 		-EINTR);
 	assert_null(out);
+}
+
+/* Nobody hears that it runs: it is not left running. */
+static void test_start_unheard(void **state)
+{
+	start_unheard(*state);
+	wait_until_clean(*state);
+}
+
+/* The guest has no time for anything: the caller is not kept, and it is undone later. */
+static void test_start_unheard_of_a_busy_guest(void **state)
+{
+	struct guest *guest = *state;
+	int64_t began = call_now();
+
+	fake_hold(guest, true);
+	start_unheard(guest);
+	start_unheard(guest);
+	assert_true((double)(call_now() - began) < 5e9);
+	assert_true(fake_leftovers(guest));
+	fake_hold(guest, false);
+	wait_until_clean(guest);
+}
+
+/* What is still to be undone when the room goes is swept. */
+static void test_start_unheard_and_the_end(void **state)
+{
+	struct guest *guest = fake_guest_new();
+	struct call call = fake_call();
+
+	(void)state;
+	fake_hold(guest, true);
+	start_unheard(guest);
+	assert_true(fake_processes(guest) > 0);
+	fake_hold(guest, false);
+	proc_room_free(guest_proc(guest));
+	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
+		continue;
+	assert_int_equal(fake_processes(guest), 0);
 	assert_false(fake_leftovers(guest));
+	free(guest);
 }
 
 static void test_long_command(void **state)
@@ -448,7 +285,7 @@ static void test_sweep(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, command_setup, command_teardown)
 		TEST(bytes_and_exit_code),
 		TEST(grows_while_it_runs),
 		TEST(interrupt_reaches_the_group),
@@ -456,10 +293,10 @@ int main(void)
 		TEST(time_limit),
 		TEST(settings),
 		TEST(bad_settings),
-		TEST(input_inline),
-		TEST(input_uploaded),
 		TEST(supervisor_killed),
 		TEST(start_unheard),
+		TEST(start_unheard_of_a_busy_guest),
+		cmocka_unit_test(test_start_unheard_and_the_end),
 		TEST(long_command),
 		TEST(free_when_out_of_time),
 		TEST(forgotten),

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "live_guest.h"
-#include "protocol/cleanup.h"
+#include "protocol/buf.h"
 #include "protocol/process.h"
 
 /* What a shell has said so far, gathered read by read. */
@@ -114,17 +114,17 @@ static void test_characters(void **state)
 {
 	struct proc_settings settings = { 0 };
 	struct talk *talk = open_talk(state, "chars", &settings);
-	char want[4096] = "";
+	autobuf struct buf want = BUF_INIT(4096);
 
 	for (int i = 0; i < 300; i++)
-		strcat(want, i % 3 ? "\342\202\254" : "\360\237\230\200");
+		buf_adds(&want, i % 3 ? "\342\202\254" : "\360\237\230\200");
 	talk->step = 4; /* one character */
 	TYPE(talk,
 	     "i=0; while [ $i -lt 300 ]; do [ $((i % 3)) = 0 ] && printf '\\360\\237\\230\\200' || "
 	     "printf '\\342\\202\\254'; i=$((i + 1)); done; stty -echo; echo END''OF\n");
 	wait_text(talk, "\360\237\230\200\342\202\254");
 	talk->step = 32;
-	wait_text(talk, want);
+	wait_text(talk, buf_str(&want));
 	wait_text(talk, "ENDOF");
 	close_talk(talk);
 }
@@ -135,15 +135,16 @@ static void test_long_input(void **state)
 	struct proc_settings settings = { 0 };
 	struct talk *talk = open_talk(state, "long", &settings);
 	struct call call = live_call(20);
-	char text[3001];
+	autobuf struct buf text = BUF_INIT(4096);
 
 	TYPE(talk, "stty -echo; echo g''o; cat >/tmp/typed; echo \"=$(wc -c </tmp/typed)=\"\n");
 	wait_text(talk, "go\r\n");
 	for (int i = 0; i < 1000; i++)
-		memcpy(text + 3 * i, "\342\202\254", 3);
-	assert_int_equal(proc_shell_write(talk->live->guest, &call, "long", text, 3000, NULL),
-			 1023);
-	type(talk, text + 1023, 3000 - 1023);
+		buf_adds(&text, "\342\202\254");
+	assert_int_equal(
+		proc_shell_write(talk->live->guest, &call, "long", text.data, text.len, NULL),
+		1023);
+	type(talk, text.data + 1023, text.len - 1023);
 	TYPE(talk, "\n\004");
 	wait_text(talk, "=3001=");
 	close_talk(talk);
@@ -155,7 +156,7 @@ static void test_interrupt_reaches_the_job(void **state)
 	struct talk *talk = open_talk(state, "int", &settings);
 	struct call call = live_call(20);
 
-	TYPE(talk, "echo st''art; sleep 1000; echo \"af\"ter\n");
+	TYPE(talk, "sh -c 'echo st\"\"art; exec sleep 1000'\n");
 	wait_text(talk, "start\r\n");
 	assert_int_equal(proc_shell_signal(talk->live->guest, &call, "int", "INT", NULL), 0);
 	TYPE(talk, "echo goes\"on\"\n");
@@ -182,6 +183,20 @@ static void test_end(void **state)
 	assert_int_equal(talk->shell.exit_code, 5);
 	assert_int_equal(proc_shell_write(talk->live->guest, &call, "end", "x", 1, NULL), -EBUSY);
 	close_talk(talk);
+}
+
+/* Five seconds for a shell that does not want to go, and none of them the agent's. */
+static void test_stubborn(void **state)
+{
+	struct proc_settings settings = { 0 };
+	struct talk *talk = open_talk(state, "stubborn", &settings);
+	struct live_guest *live = talk->live;
+
+	TYPE(talk, "trap '' HUP; echo go\"ne\"\n");
+	wait_text(talk, "gone");
+	close_talk(talk);
+	assert_true(live_guest_longest(live) < 3);
+	assert_true(live_guest_longest(live) > 0 || !live_guest_is_reference());
 }
 
 static void test_errors(void **state)
@@ -233,7 +248,7 @@ int main(void)
 		cmocka_unit_test(test_talk),       cmocka_unit_test(test_characters),
 		cmocka_unit_test(test_long_input), cmocka_unit_test(test_interrupt_reaches_the_job),
 		cmocka_unit_test(test_end),        cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_odd_bytes),
+		cmocka_unit_test(test_odd_bytes),  cmocka_unit_test(test_stubborn),
 	};
 
 	return cmocka_run_group_tests(tests, live_guest_setup, live_guest_teardown);

@@ -15,6 +15,7 @@
 #include "guest_fixture.h"
 #include "protocol/line/exchange_io.h"
 #include "protocol/line/line.h"
+#include "protocol/reaper.h"
 
 #define REQUEST "{\"command\": \"echo ok\", \"timeout_seconds\": 30}\n"
 
@@ -251,6 +252,40 @@ static void test_peer_that_dies(void **state)
 	peer_stop(peer);
 }
 
+/* A reply that has no end: the connection is closed in the end, and the place given back. */
+static void test_stuck(void **state)
+{
+	const struct peer_step *scripts[] = { slow, good };
+	struct peer *peer = peer_start(scripts, 2, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct exchange_request request = make_request("echo ok", false);
+	struct call call = call_within(LONG, NULL);
+	struct error err = { 0 };
+	struct exchange *x;
+
+	(void)state;
+	assert_int_equal(exchange_new(guest, &request, &x, NULL), 0);
+	assert_int_equal(gate_enter(&guest->gate, &call, NULL), 0);
+	assert_int_equal(exchange_dial(x, NULL), 0);
+	assert_int_equal(exchange_step(x, NULL), 0); /* sends the request */
+	exchange_abandon(x);
+	guest_hold(guest);
+	x->patience = INT64_C(60000000000);
+	x->reap_until = call_now() + INT64_C(50000000);
+	peer_wait_paused(peer);
+	reaper_take(x);
+	wait_state(guest, GUEST_STUCK);
+	wait_abandoned(guest, 0);
+	assert_int_equal(run(guest, LONG, &err), -ENOTCONN);
+	expect_text(&err, "the guest is stuck: ");
+	expect_text(&err, "restart its agent");
+	peer_go(peer);
+	assert_true(peer_left_early(peer, 0)); /* the one case in which we do */
+	wait_state(guest, GUEST_UP);           /* the refused request has started a probe */
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 #define GUESTS 40
 
 /* Many at once, on one thread. */
@@ -288,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_cancel_within_the_handshake),
 		cmocka_unit_test(test_silence_and_a_late_answer),
 		cmocka_unit_test(test_peer_that_dies),
+		cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_many),
 	};
 

@@ -4,6 +4,7 @@
  * lock, and inline if the interrupt came first.
  */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,6 +171,38 @@ static void answers_once(void **state)
 	req_unref(req);
 }
 
+static void hostile_errors(void **state)
+{
+	static const struct {
+		int rc, error;
+	} cases[] = {
+		{ 0, 0 },         { -ENOENT, ENOENT }, { -511, 511 }, { -512, EIO },
+		{ -100000, EIO }, { INT_MIN, EIO },    { 5, EIO },    { -ENOSYS, EOPNOTSUPP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct fuse_req fuse;
+
+		fuse_init(&fuse);
+		req_reply_err(req_begin(requests, &fuse), cases[i].rc);
+		assert_int_equal(fuse.error, cases[i].error);
+	}
+}
+
+static void answers_are_cut_to_their_room(void **state)
+{
+	struct fuse_req fuse;
+	struct vn_req *req;
+
+	(void)state;
+	fuse_init(&fuse);
+	req = req_begin(requests, &fuse);
+	req_set_room(req, 2);
+	vn_req_finish(req, "abc", 3);
+	assert_int_equal(fuse.len, 2);
+}
+
 static void undelivered_is_told(void **state)
 {
 	struct fuse_entry_param entry = { .ino = 5 };
@@ -252,10 +285,13 @@ static void parked_read_gets_bytes(void **state)
 {
 	struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct fuse_req fuse;
+	struct vn_req *req;
 
 	(void)state;
 	fuse_init(&fuse);
-	park(&waiter, req_begin(requests, &fuse));
+	req = req_begin(requests, &fuse);
+	req_set_room(req, 10);
+	park(&waiter, req);
 	vn_req_finish(take(&waiter), "news", 4);
 	assert_int_equal(fuse.replies, 1);
 	assert_int_equal(fuse.len, 4);
@@ -387,6 +423,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(answers_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(hostile_errors, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(answers_are_cut_to_their_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(undelivered_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(interrupt_fires_the_token, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(interrupt_that_came_first, set_up, tear_down),

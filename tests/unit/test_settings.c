@@ -81,8 +81,8 @@ static void test_too_many_variables(void **state)
 static void apply(struct settings *settings, char *text)
 {
 	static const struct cmd_verb verbs[] = {
-		{ "cwd", CMD_ONE, 1, 1, "cwd DIR", 0, NULL, NULL },
-		{ "env", CMD_ONE, 1, 1, "env NAME=VALUE", 0, NULL, NULL },
+		{ "cwd", CMD_ONE, 1, 1, 0, "cwd DIR", NULL, NULL },
+		{ "env", CMD_ONE, 1, 1, 0, "env NAME=VALUE", NULL, NULL },
 	};
 
 	for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n")) {

@@ -1,5 +1,5 @@
 /*
- * test_ws_attr.c - attributes: what stat prints taken apart, and modes, owners, sizes and times set.
+ * test_ws_attr.c - attributes: what stat prints, and modes, owners, sizes and times that are set.
  */
 #include "ws_fixture.h"
 

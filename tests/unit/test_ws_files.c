@@ -50,6 +50,7 @@ static void test_create_modes(void **state)
 		assert_int_equal(stat(ws_real(f, name), &st), 0);
 		/* a write takes setuid and setgid away from who is not root: no promise */
 		assert_int_equal(st.st_mode & 01777, modes[i] & 01777);
+		assert_int_equal(chmod(ws_real(f, name), 0600), 0);
 		ws_has(f, name, "x");
 	}
 }
@@ -149,7 +150,7 @@ static void test_append(void **state)
 	ws_has(f, "log", "ONE\nguest\ntwo\nthree\nfour\nfive\n");
 }
 
-/* A quarter of a million bytes do not fit into a script. */
+/* What does not fit into a script goes by an upload and comes back in growing chunks. */
 static void test_large(void **state)
 {
 	FIXTURE;
@@ -171,6 +172,34 @@ static void test_large(void **state)
 	assert_memory_equal(bytes, back, size);
 	assert_in_range(f->guest->execs, 1, 12); /* chunks grow */
 	ws_must_close(f, file);
+	free(bytes);
+	free(back);
+}
+
+/* More than one upload should hold goes in several. */
+static void test_huge(void **state)
+{
+	FIXTURE;
+	size_t chunk = 1 << 20;
+	int chunks = 36;
+	char *bytes = malloc(chunk), *back = malloc(chunk);
+	struct ws_file *file = ws_must_open(f, "huge", O_WRONLY | O_CREAT, 0600);
+	int fd;
+
+	for (int i = 0; i < chunks; i++) {
+		memset(bytes, i + 1, chunk);
+		ok(f, ws_write(file, &f->call, (int64_t)i * (int64_t)chunk, bytes, chunk, &f->err));
+	}
+	ws_must_close(f, file);
+	assert_int_equal(f->guest->uploads, 3);
+	fd = open(ws_real(f, "huge"), O_RDONLY);
+	for (int i = 0; i < chunks; i++) {
+		memset(bytes, i + 1, chunk);
+		assert_int_equal(read(fd, back, chunk), chunk);
+		assert_memory_equal(bytes, back, chunk);
+	}
+	assert_int_equal(read(fd, back, 1), 0);
+	close(fd);
 	free(bytes);
 	free(back);
 }
@@ -254,8 +283,8 @@ static void test_stale(void **state)
 static const struct CMUnitTest tests[] = {
 	ws_test(test_create),         ws_test(test_create_modes), ws_test(test_open_errors),
 	ws_test(test_write_in_place), ws_test(test_append),       ws_test(test_large),
-	ws_test(test_scattered),      ws_test(test_unlinked),     ws_test(test_renamed),
-	ws_test(test_stale),
+	ws_test(test_huge),           ws_test(test_scattered),    ws_test(test_unlinked),
+	ws_test(test_renamed),        ws_test(test_stale),
 };
 
 WS_MAIN

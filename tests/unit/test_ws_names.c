@@ -23,7 +23,7 @@ static int see(void *arg, const char *name, const struct ws_attr *attr)
 
 	if (seen->count == 64)
 		return -E2BIG;
-	strcpy(seen->names[seen->count], name);
+	snprintf(seen->names[seen->count], sizeof(seen->names[0]), "%s", name);
 	seen->attrs[seen->count++] = *attr;
 	return 0;
 }
@@ -112,14 +112,15 @@ static int count(void *arg, const char *name, const struct ws_attr *attr)
 	return sum[0] == sum[2] ? -ECANCELED : 0;
 }
 
-/* A listing over 8 MiB comes in ranges. */
+/* A listing that is too large for one reply comes in ranges. */
 static void test_list_large(void **state)
 {
 	FIXTURE;
 	size_t sum[3] = { 0 };
 	char name[256];
-	int fd, names = 20000;
+	int fd, names = 1000;
 
+	f->ws->range = 65536;
 	memset(name, 'n', sizeof(name));
 	for (int i = 0; i < names; i++) {
 		snprintf(name + 240, 16, "%06d", i);
@@ -234,6 +235,26 @@ static void test_rename(void **state)
 	assert_int_equal(access(ws_real(f, "dir2"), F_OK), 0);
 }
 
+/* Where mv would copy: /dev/shm, which every Linux has, is another file system. */
+static void test_other_device(void **state)
+{
+	FIXTURE;
+	struct stat here, there;
+
+	if (stat("/dev/shm", &there) || stat(f->guest->dir, &here) || here.st_dev == there.st_dev ||
+	    access("/dev/shm", W_OK))
+		skip();
+	assert_int_equal(symlink("/dev/shm", ws_real(f, "shm")), 0);
+	ws_put(f, "file", "x");
+	assert_int_equal(moves(f, "file", "shm/vsockfs-test-file", 0), -EXDEV);
+	assert_int_equal(moves(f, "file", "shm/vsockfs-test-file", RENAME_NOREPLACE), -EXDEV);
+	assert_int_equal(
+		ws_link(f->ws, &f->call, "file", "shm/vsockfs-test-file", &f->attr, &f->err),
+		-EXDEV);
+	assert_int_equal(access("/dev/shm/vsockfs-test-file", F_OK), -1);
+	ws_has(f, "file", "x");
+}
+
 /* Each is one request. */
 static void test_requests(void **state)
 {
@@ -271,8 +292,8 @@ static void test_sweep(void **state)
 
 static const struct CMUnitTest tests[] = {
 	ws_test(test_odd_names), ws_test(test_list),   ws_test(test_list_large),
-	ws_test(test_errors),    ws_test(test_rename), ws_test(test_requests),
-	ws_test(test_sweep),
+	ws_test(test_errors),    ws_test(test_rename), ws_test(test_other_device),
+	ws_test(test_requests),  ws_test(test_sweep),
 };
 
 WS_MAIN

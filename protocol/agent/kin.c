@@ -1,5 +1,5 @@
-/* session.c - see session.h. */
-#include "protocol/agent/session.h"
+/* kin.c - see session.h. */
+#include "protocol/agent/kin.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -130,9 +130,22 @@ static void mark_descendants(struct process *all, size_t count)
 	} while (found);
 }
 
-size_t session_signal(pid_t leader, const char *mark, int signal)
+/* Signals those that are ours. */
+static size_t signal_ours(struct process *all, size_t count, int signal)
 {
-	size_t count, hit = 0;
+	size_t hit = 0;
+
+	mark_descendants(all, count);
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].ours && all[i].pid != getpid() && kill(all[i].pid, signal) == 0)
+			hit++;
+	}
+	return hit;
+}
+
+size_t kin_signal(pid_t leader, const char *mark, int signal)
+{
+	size_t count;
 	autofree struct process *all = read_all(&count);
 	pid_t self = getpid();
 
@@ -146,15 +159,20 @@ size_t session_signal(pid_t leader, const char *mark, int signal)
 				  (process->session == leader || process->group == leader)) ||
 				 (mark && has_mark(process->pid, mark)));
 	}
-	mark_descendants(all, count);
-	for (size_t i = 0; i < count; i++) {
-		if (all[i].ours && all[i].pid != self && kill(all[i].pid, signal) == 0)
-			hit++;
-	}
-	return hit;
+	return signal_ours(all, count, signal);
 }
 
-unsigned long long session_start_time(pid_t pid)
+size_t kin_signal_descendants(int signal)
+{
+	size_t count;
+	autofree struct process *all = read_all(&count);
+
+	for (size_t i = 0; i < count; i++)
+		all[i].ours = all[i].pid == getpid();
+	return signal_ours(all, count, signal);
+}
+
+unsigned long long kin_start_time(pid_t pid)
 {
 	struct process process;
 

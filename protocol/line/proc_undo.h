@@ -1,0 +1,23 @@
+/*
+ * proc_undo.h - what is removed from a guest behind the callers' backs.
+ * Internal to protocol/line/proc_*.c.
+ *
+ * A start that was interrupted, or not answered, may have happened.  Its caller is not kept until
+ * that is undone: a script does it as soon as the guest has time.
+ */
+#ifndef VSOCKFS_LINE_PROC_UNDO_H
+#define VSOCKFS_LINE_PROC_UNDO_H
+
+#include "protocol/buf.h"
+#include "protocol/line/proc_room.h"
+
+/*
+ * Runs SCRIPT, whose bytes it takes over, in the room's guest: again until it was answered, for
+ * LIMIT_REAP_SECONDS, or until the room goes, which removes everything anyway.  Does not block.
+ */
+void proc_undo(struct proc_room *room, struct buf *script);
+
+/* Ends that for good: nothing of it goes on when it comes back, which is soon. */
+void proc_undo_stop(struct proc_room *room);
+
+#endif
