@@ -47,7 +47,7 @@
 #define LIMIT_TEXT_LINE 4096           /* columns of one line that `text` can still change */
 
 /* The agent's own: what one guest's clients may make it hold. */
-#define LIMIT_AGENT_CONNECTIONS 64            /* served at once; more wait */
+#define LIMIT_AGENT_CONNECTIONS 128           /* served at once, sessions included; more wait */
 #define LIMIT_AGENT_LISTENERS 16              /* addresses it listens on */
 #define LIMIT_AGENT_SHELLS 256                /* open at once */
 #define LIMIT_AGENT_SERVICES 4096             /* names it knows */

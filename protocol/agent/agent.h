@@ -23,6 +23,7 @@ struct agent_options {
 	bool any_peer;         /* a vsock peer need not be the host */
 	bool lifeline;         /* services end with the agent as well */
 	bool no_session;       /* the line dialect only */
+	int idle_exit_seconds; /* end after so long without a connection; 0: never */
 };
 
 struct agent {

@@ -13,6 +13,10 @@
 #include "protocol/agent/agent.h"
 #include "protocol/agent/listen.h"
 #include "protocol/agent/server.h"
+#include "protocol/agent/session_hello.h"
+#include "protocol/build_id.h"
+
+#define MAX_IDLE_SECONDS (366 * 24 * 3600)
 
 static const char usage[] =
 	"usage: vsockfs-agent --listen ADDRESS [--listen ADDRESS...] [options]\n"
@@ -25,10 +29,13 @@ static const char usage[] =
 	"  --workspace DIR   the directory behind /workspace (default /workspace)\n"
 	"  --run-dir DIR     for services' outputs and secrets (default /run, else under /tmp)\n"
 	"  --any-peer        let any vsock peer connect\n"
+	"  --no-session      speak the line dialect only\n"
+	"  --idle-exit SECONDS  end after so long without a connection, unless a service runs\n"
 	"  --lifeline FD     end, with everything started, when this pipe is closed\n"
 	"  --ready-fd FD     write one byte there when listening\n"
 	"  -h, --help        this text\n"
 	"  -V, --version     the version\n"
+	"  --build-id        which build this is\n"
 	"\n"
 	"On SIGTERM shells and commands end; services go on unless there is a lifeline.\n";
 
@@ -51,6 +58,17 @@ static bool parse_fd(const char *text, int *fd)
 	return fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+static bool parse_seconds(const char *text, int *seconds)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end || value < 1 || value > MAX_IDLE_SECONDS)
+		return false;
+	*seconds = (int)value;
+	return true;
+}
+
 static int complain(const char *option, const char *value)
 {
 	fprintf(stderr, "vsockfs-agent: %s %s: no such descriptor is open\n", option, value);
@@ -60,18 +78,32 @@ static int complain(const char *option, const char *value)
 /* -1 to go on, else the exit code. */
 static int parse(int argc, char **argv, struct settings *settings)
 {
-	enum { LISTEN = 256, WORKSPACE, RUN_DIR, ANY_PEER, LIFELINE, READY };
+	enum {
+		LISTEN = 256,
+		WORKSPACE,
+		RUN_DIR,
+		ANY_PEER,
+		NO_SESSION,
+		IDLE_EXIT,
+		LIFELINE,
+		READY,
+		BUILD_ID,
+	};
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, LISTEN },
 		{ "workspace", required_argument, NULL, WORKSPACE },
 		{ "run-dir", required_argument, NULL, RUN_DIR },
 		{ "any-peer", no_argument, NULL, ANY_PEER },
+		{ "no-session", no_argument, NULL, NO_SESSION },
+		{ "idle-exit", required_argument, NULL, IDLE_EXIT },
 		{ "lifeline", required_argument, NULL, LIFELINE },
 		{ "ready-fd", required_argument, NULL, READY },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "build-id", no_argument, NULL, BUILD_ID },
 		{ 0 },
 	};
+	char build[BUILD_ID_SIZE];
 	int option;
 
 	while ((option = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
@@ -93,6 +125,16 @@ static int parse(int argc, char **argv, struct settings *settings)
 		case ANY_PEER:
 			settings->agent.any_peer = true;
 			break;
+		case NO_SESSION:
+			settings->agent.no_session = true;
+			break;
+		case IDLE_EXIT:
+			if (!parse_seconds(optarg, &settings->agent.idle_exit_seconds)) {
+				fprintf(stderr, "vsockfs-agent: --idle-exit %s: 1 to %d\n", optarg,
+					MAX_IDLE_SECONDS);
+				return 2;
+			}
+			break;
 		case LIFELINE:
 			if (!parse_fd(optarg, &settings->lifeline))
 				return complain("--lifeline", optarg);
@@ -107,6 +149,9 @@ static int parse(int argc, char **argv, struct settings *settings)
 			return 0;
 		case 'V':
 			puts("vsockfs-agent " VSOCKFS_VERSION);
+			return 0;
+		case BUILD_ID:
+			puts(agent_build_id(build));
 			return 0;
 		default:
 			fputs("Try 'vsockfs-agent --help'.\n", stderr);
@@ -163,6 +208,7 @@ static int run(const struct settings *settings, struct agent *agent, bool *stuck
 	struct server *server = NULL;
 	int stop[2] = { settings->signals, settings->lifeline };
 	size_t open = 0;
+	bool idle;
 	int rc = 0;
 
 	for (; rc == 0 && open < settings->count; open++) {
@@ -175,8 +221,8 @@ static int run(const struct settings *settings, struct agent *agent, bool *stuck
 	if (rc == 0) {
 		say_ready(settings->ready);
 		do
-			server_run(server, stop);
-		while (!must_end(stop[0], stop[1]));
+			idle = server_run(server, stop);
+		while (!idle && !must_end(stop[0], stop[1]));
 		*stuck = !server_free(server);
 	}
 	while (open)

@@ -11,7 +11,9 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "protocol/agent/clock.h"
 #include "protocol/agent/dispatch.h"
+#include "protocol/agent/service.h"
 #include "protocol/cleanup.h"
 
 #define THREAD_STACK (512u << 10)
@@ -38,6 +40,7 @@ struct server {
 	pthread_cond_t ended;
 	struct connection *connections; /* lock */
 	size_t served;                  /* lock; how many */
+	int64_t idle_since;             /* lock; clock_ms, while there is none */
 };
 
 static void connection_end(struct connection *connection)
@@ -49,6 +52,7 @@ static void connection_end(struct connection *connection)
 	pthread_mutex_lock(&server->lock);
 	DL_DELETE(server->connections, connection);
 	server->served--;
+	server->idle_since = clock_ms();
 	close(connection->fd);
 	while (write(server->room, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
@@ -126,7 +130,33 @@ static bool take(struct server *server, const struct listener *listener)
 	}
 }
 
-void server_run(struct server *server, const int stop[2])
+/* Until there has been nobody for long enough, as poll(2) takes it. */
+static int idle_left(struct server *server)
+{
+	int64_t since, limit = (int64_t)server->agent->options.idle_exit_seconds * 1000;
+	bool used;
+
+	pthread_mutex_lock(&server->lock);
+	used = server->served > 0;
+	since = server->idle_since;
+	pthread_mutex_unlock(&server->lock);
+	return used || !limit ? -1 : clock_until(since + limit);
+}
+
+/* Whether to end now: a service is looked at again after another while. */
+static bool is_over(struct server *server)
+{
+	if (idle_left(server) != 0)
+		return false;
+	if (!services_are_running(server->agent->services))
+		return true;
+	pthread_mutex_lock(&server->lock);
+	server->idle_since = clock_ms();
+	pthread_mutex_unlock(&server->lock);
+	return false;
+}
+
+bool server_run(struct server *server, const int stop[2])
 {
 	struct pollfd wait[LIMIT_AGENT_LISTENERS + 3];
 	nfds_t count = (nfds_t)server->count;
@@ -144,10 +174,14 @@ void server_run(struct server *server, const int stop[2])
 
 		for (nfds_t i = 0; i < count; i++)
 			wait[i].events = events;
-		if (poll(wait, count + 3, -1) < 0)
+		int ready = poll(wait, count + 3, idle_left(server));
+
+		if (ready < 0)
 			continue;
+		if (ready == 0 && is_over(server))
+			return true;
 		if (wait[count + 1].revents || wait[count + 2].revents)
-			return;
+			return false;
 		if (wait[count].revents && read(server->room, &ended, sizeof(ended)) < 0)
 			continue;
 		for (nfds_t i = 0; i < count; i++) {
@@ -172,6 +206,7 @@ int server_new(struct agent *agent, const struct listener *listeners, size_t cou
 	server->agent = agent;
 	server->listeners = listeners;
 	server->count = count;
+	server->idle_since = clock_ms();
 	server->room = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->room < 0) {
 		int rc = errno;

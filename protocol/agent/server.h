@@ -19,8 +19,11 @@ struct server;
 int server_new(struct agent *agent, const struct listener *listeners, size_t count,
 	       struct server **out, struct error *err);
 
-/* Serves until one of the descriptors STOP (-1: none) is readable. */
-void server_run(struct server *server, const int stop[2]);
+/*
+ * Serves until one of the descriptors STOP (-1: none) is readable, or, true, until the agent has had no
+ * connection for its idle_exit_seconds and no service of it is running.
+ */
+bool server_run(struct server *server, const int stop[2]);
 
 /*
  * Interrupts what is being served and waits for it.  False, freeing nothing, when some of

@@ -282,6 +282,24 @@ int services_stop(struct services *services, const char *name, struct service_re
 	return snapshot(service, out, err);
 }
 
+bool services_are_running(struct services *services)
+{
+	struct service *service, *next;
+	bool running = false;
+
+	pthread_mutex_lock(&services->lock);
+	HASH_ITER (hh, services->by_name, service, next) {
+		pthread_mutex_lock(&service->lock);
+		if (service->known) {
+			service_look_after(service);
+			running |= service->record.state == SERVICE_RUNNING;
+		}
+		pthread_mutex_unlock(&service->lock);
+	}
+	pthread_mutex_unlock(&services->lock);
+	return running;
+}
+
 int services_dir(const struct services *services)
 {
 	return services->dir;

@@ -53,6 +53,9 @@ int services_status(struct services *services, const char *name, struct service_
 int services_stop(struct services *services, const char *name, struct service_record *out,
 		  struct error *err);
 
+/* Whether one that this agent knows is running. */
+bool services_are_running(struct services *services);
+
 /* The directory of the outputs. */
 int services_dir(const struct services *services);
 

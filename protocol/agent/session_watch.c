@@ -212,6 +212,8 @@ static void rest(struct sess_hub *hub, const struct round *round)
 	hub->busy = false;
 	hub->sequence = hub->ring.sequence;
 	pthread_mutex_unlock(&hub->lock);
+	if (!hub->watchers && !hub->barriers)
+		return;
 	poll(wait, 2, round->sent ? PAUSE_MS : round->retry ? RETRY_MS : -1);
 	while (read(hub->wake, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
