@@ -21,7 +21,7 @@
 #define FIXED_VARIABLES 10 /* what the start script takes at most */
 #define MAX_TIMEOUT (10 * 365 * 86400.0)
 
-struct proc_command {
+struct lproc_command {
 	struct guest *guest;
 	char dir[96]; /* its directory in the guest */
 	int64_t pid;
@@ -160,7 +160,7 @@ static int start_refused(int64_t status, const struct proc_settings *settings, s
 
 /* Takes "vsockfs-TOKEN DIRECTORY PID" out of what the start script (and a login) printed. */
 static int start_answer(struct start *start, const struct line_exec_reply *reply,
-			struct proc_command *command, struct error *err)
+			struct lproc_command *command, struct error *err)
 {
 	char mark[64], room[64];
 	const char *at;
@@ -181,7 +181,7 @@ static int start_answer(struct start *start, const struct line_exec_reply *reply
 }
 
 static int start_run(struct start *start, const struct call *call,
-		     const struct proc_settings *settings, struct proc_command *command,
+		     const struct proc_settings *settings, struct lproc_command *command,
 		     struct error *err)
 {
 	int seconds = call_remaining_ms(call) / 1000 - 1;
@@ -223,10 +223,10 @@ static void start_undo(struct start *start, int rc)
 	if (start->upload[0])
 		buf_addf(&script, "rm -f %s; rmdir %.*s\n", start->upload,
 			 (int)(strrchr(start->upload, '/') - start->upload), start->upload);
-	proc_undo(guest_proc(start->guest), &script);
+	proc_undo(lproc_of(start->guest), &script);
 }
 
-static uint64_t next_number(struct proc_room *room)
+static uint64_t next_number(struct lproc_room *room)
 {
 	uint64_t number;
 
@@ -237,13 +237,13 @@ static uint64_t next_number(struct proc_room *room)
 	return number;
 }
 
-int proc_command_start(struct guest *guest, const struct call *call, const char *command,
+int lproc_command_start(struct guest *guest, const struct call *call, const char *command,
 		       const struct proc_settings *settings, int input_fd, int64_t input_len,
-		       double timeout, struct proc_command **out, struct error *err)
+		       double timeout, struct lproc_command **out, struct error *err)
 {
 	struct error own = { 0 };
 	struct start start = { .guest = guest };
-	struct proc_command *made;
+	struct lproc_command *made;
 	int rc = proc_check_env(settings, err);
 
 	err = err ? err : &own;
@@ -253,7 +253,7 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 	if (!made)
 		return error_set(err, ENOMEM, "out of memory");
 	made->guest = guest;
-	snprintf(start.name, sizeof(start.name), "c%" PRIu64, next_number(guest_proc(guest)));
+	snprintf(start.name, sizeof(start.name), "c%" PRIu64, next_number(lproc_of(guest)));
 	rc = start_prepare(&start, command, settings, err);
 	if (!rc) {
 		start_limit(&start, timeout);
@@ -278,7 +278,7 @@ static int forgotten(struct error *err)
 }
 
 /* A script of proc_command_script.h for COMMAND: HEAD are functions and assignments. */
-static int run_script(struct proc_command *command, const struct call *call, const char *head,
+static int run_script(struct lproc_command *command, const struct call *call, const char *head,
 		      const char *script, struct shtext_reply *reply, struct error *err)
 {
 	autobuf struct buf text = BUF_INIT(LIMIT_EXEC_COMMAND);
@@ -289,7 +289,7 @@ static int run_script(struct proc_command *command, const struct call *call, con
 	return proc_script(command->guest, call, &text, reply, err);
 }
 
-int proc_command_status(struct proc_command *command, const struct call *call,
+int lproc_command_status(struct lproc_command *command, const struct call *call,
 			struct proc_command_status *out, struct error *err)
 {
 	struct shtext_reply reply;
@@ -318,7 +318,7 @@ int proc_command_status(struct proc_command *command, const struct call *call,
 	return rc;
 }
 
-ssize_t proc_command_read(struct proc_command *command, const struct call *call, int stream,
+ssize_t lproc_command_read(struct lproc_command *command, const struct call *call, int stream,
 			  int64_t offset, void *bytes, size_t len, struct error *err)
 {
 	char find[sizeof(command->dir) + 16];
@@ -342,7 +342,7 @@ static bool is_signal(const char *name)
 	return false;
 }
 
-int proc_command_kill(struct proc_command *command, const struct call *call, const char *signal,
+int lproc_command_kill(struct lproc_command *command, const struct call *call, const char *signal,
 		      struct error *err)
 {
 	struct shtext_reply reply;
@@ -363,7 +363,7 @@ int proc_command_kill(struct proc_command *command, const struct call *call, con
 	return rc;
 }
 
-void proc_command_free(struct proc_command *command, const struct call *call)
+void lproc_command_free(struct lproc_command *command, const struct call *call)
 {
 	struct shtext_reply reply;
 	struct call own;

@@ -24,7 +24,7 @@ static ssize_t read_decoded(struct guest *guest, const struct call *call, const 
 	return got;
 }
 
-ssize_t proc_service_read(struct guest *guest, const struct call *call, const char *name,
+ssize_t lproc_service_read(struct guest *guest, const struct call *call, const char *name,
 			  int stream, int64_t offset, void *bytes, size_t len, struct error *err)
 {
 	struct error own = { 0 };

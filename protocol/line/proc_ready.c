@@ -131,7 +131,7 @@ static int start_try(struct proc_prober *prober, const struct call *call, struct
 	static const struct proc_settings plain = { .cwd = "/" };
 	bool own = prober->readiness->kind == PROC_READY_COMMAND;
 
-	return proc_command_start(prober->guest, call, buf_str(&prober->command),
+	return lproc_command_start(prober->guest, call, buf_str(&prober->command),
 				  own ? prober->settings : &plain, -1, 0, PROC_PROBE_SECONDS,
 				  &prober->running, err);
 }
@@ -144,11 +144,11 @@ static int ask_detached(struct proc_prober *prober, const struct call *call, boo
 
 	if (!prober->running)
 		return start_try(prober, call, err);
-	rc = proc_command_status(prober->running, call, &status, err);
+	rc = lproc_command_status(prober->running, call, &status, err);
 	if (rc || !status.ended)
 		return rc;
 	*ready = status.exit_code == 0;
-	proc_command_free(move_ptr(prober->running), call);
+	lproc_command_free(move_ptr(prober->running), call);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ int proc_prober_ask(struct proc_prober *prober, const struct call *call, int64_t
 void proc_prober_end(struct proc_prober *prober, const struct call *call)
 {
 	if (prober->running)
-		proc_command_free(move_ptr(prober->running), call);
+		lproc_command_free(move_ptr(prober->running), call);
 	buf_free(&prober->inline_test);
 	buf_free(&prober->command);
 	buf_free(&prober->needs);

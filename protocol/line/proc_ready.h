@@ -25,7 +25,7 @@ struct proc_prober {
 	struct buf command;           /* sh: what a detached probe runs */
 	struct buf needs;             /* sh: what must hold before the start */
 	const char *tools;            /* what `needs` looks for, for people */
-	struct proc_command *running; /* owned; the try under way */
+	struct lproc_command *running; /* owned; the try under way */
 };
 
 struct proc_probe {

@@ -12,9 +12,9 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/proc_undo.h"
 
-int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err)
+int lproc_room_new(struct guest *guest, struct lproc_room **out, struct error *err)
 {
-	struct proc_room *room = calloc(1, sizeof(*room));
+	struct lproc_room *room = calloc(1, sizeof(*room));
 
 	if (!room)
 		return error_set(err, ENOMEM, "out of memory");
@@ -26,7 +26,7 @@ int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err
 	return 0;
 }
 
-void proc_room_free(struct proc_room *room)
+void lproc_room_free(struct lproc_room *room)
 {
 	struct proc_note *note, *next;
 
@@ -50,7 +50,7 @@ void proc_room_free(struct proc_room *room)
 	free(room);
 }
 
-bool proc_note_get(struct proc_room *room, const char *name, struct proc_note *out)
+bool proc_note_get(struct lproc_room *room, const char *name, struct proc_note *out)
 {
 	struct proc_note *note;
 
@@ -62,7 +62,7 @@ bool proc_note_get(struct proc_room *room, const char *name, struct proc_note *o
 	return note;
 }
 
-int proc_note_put(struct proc_room *room, const struct proc_note *note, struct error *err)
+int proc_note_put(struct lproc_room *room, const struct proc_note *note, struct error *err)
 {
 	struct proc_note *copy = malloc(sizeof(*copy)), *old;
 

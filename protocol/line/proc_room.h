@@ -15,6 +15,7 @@
 
 #include "protocol/guest.h"
 #include "protocol/line/line.h"
+#include "protocol/line/lproc.h"
 #include "protocol/line/shell_text.h"
 #include "protocol/process.h"
 
@@ -30,7 +31,7 @@ struct proc_note {
 
 struct proc_undo;
 
-struct proc_room {
+struct lproc_room {
 	struct guest *guest; /* which owns the room */
 	pthread_mutex_t lock;
 	struct proc_note *notes; /* lock; uthash by name */
@@ -43,9 +44,9 @@ struct proc_room {
 };
 
 /* Copies the note of NAME; false where there is none. */
-bool proc_note_get(struct proc_room *room, const char *name, struct proc_note *out);
+bool proc_note_get(struct lproc_room *room, const char *name, struct proc_note *out);
 /* Puts NOTE in the place of the one of its name. */
-int proc_note_put(struct proc_room *room, const struct proc_note *note, struct error *err);
+int proc_note_put(struct lproc_room *room, const struct proc_note *note, struct error *err);
 
 /* Whether NAME may name a service or a shell. */
 int proc_check_name(const char *what, const char *name, struct error *err);

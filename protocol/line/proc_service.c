@@ -86,7 +86,7 @@ int proc_service_fill(struct guest *guest, const struct line_service *from,
 					 (int)from->exit_code;
 	snprintf(out->state, sizeof(out->state), "%s", from->state);
 	snprintf(out->stop_reason, sizeof(out->stop_reason), "%s", from->stop_reason);
-	if (proc_note_get(guest_proc(guest), from->name, &note) && note.pid == from->pid)
+	if (proc_note_get(lproc_of(guest), from->name, &note) && note.pid == from->pid)
 		overlay(&note, out);
 	out->command = strndup(from->command.data ? from->command.data : "", from->command.len);
 	out->cwd = strndup(from->cwd.data ? from->cwd.data : "", from->cwd.len);
@@ -187,7 +187,7 @@ int proc_service_look(struct guest *guest, const struct call *call, const char *
 	return rc;
 }
 
-int proc_service_status(struct guest *guest, const struct call *call, const char *name,
+int lproc_service_status(struct guest *guest, const struct call *call, const char *name,
 			struct proc_service *out, struct error *err)
 {
 	struct error own = { 0 };
@@ -285,16 +285,16 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 	line_service_free(&after);
 	if (rc && rc != -EBUSY) /* "is not running": as it should be */
 		return rc;
-	if (!proc_note_get(guest_proc(guest), name, &note) || note.pid != pid)
+	if (!proc_note_get(lproc_of(guest), name, &note) || note.pid != pid)
 		note = (struct proc_note){ .pid = pid };
 	note.ended_at = ended_at;
 	snprintf(note.name, sizeof(note.name), "%s", name);
 	snprintf(note.state, sizeof(note.state), "%s", state ? state : "stopped");
 	snprintf(note.stop_reason, sizeof(note.stop_reason), "%s", reason ? reason : signal);
-	return proc_note_put(guest_proc(guest), &note, err);
+	return proc_note_put(lproc_of(guest), &note, err);
 }
 
-int proc_service_stop(struct guest *guest, const struct call *call, const char *name,
+int lproc_service_stop(struct guest *guest, const struct call *call, const char *name,
 		      struct proc_service *out, struct error *err)
 {
 	struct error own = { 0 };

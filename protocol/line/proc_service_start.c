@@ -58,7 +58,7 @@ static int launch(struct guest *guest, const struct call *call, const char *name
 		if (ready)
 			note.ready_at = service.ready_at > 0 ? service.ready_at :
 							       service.started_at;
-		rc = proc_note_put(guest_proc(guest), &note, err);
+		rc = proc_note_put(lproc_of(guest), &note, err);
 	}
 	line_service_free(&service);
 	return rc;
@@ -104,11 +104,11 @@ static int became_ready(struct guest *guest, const char *name, double now, doubl
 {
 	struct proc_note note;
 
-	if (!proc_note_get(guest_proc(guest), name, &note))
+	if (!proc_note_get(lproc_of(guest), name, &note))
 		return 0;
 	/* The one is in whole seconds, the other is not. */
 	note.ready_at = now < started_at ? started_at : now;
-	return proc_note_put(guest_proc(guest), &note, err);
+	return proc_note_put(lproc_of(guest), &note, err);
 }
 
 static int ended_before(struct guest *guest, const struct call *call, const char *name, double now,
@@ -117,11 +117,11 @@ static int ended_before(struct guest *guest, const struct call *call, const char
 	struct proc_note note;
 	int rc = 0;
 
-	if (proc_note_get(guest_proc(guest), name, &note)) {
+	if (proc_note_get(lproc_of(guest), name, &note)) {
 		snprintf(note.state, sizeof(note.state), "failed");
 		snprintf(note.stop_reason, sizeof(note.stop_reason), "process_exited_before_ready");
 		note.ended_at = now;
-		rc = proc_note_put(guest_proc(guest), &note, err);
+		rc = proc_note_put(lproc_of(guest), &note, err);
 	}
 	rc = rc ? rc : proc_service_look(guest, call, name, out, NULL, err);
 	if (rc)
@@ -155,7 +155,7 @@ static struct call rest(struct guest *guest, const struct call *call)
 	return least.deadline > call->deadline ? least : *call;
 }
 
-int proc_service_start(struct guest *guest, const struct call *call, const char *name,
+int lproc_service_start(struct guest *guest, const struct call *call, const char *name,
 		       const char *command, const struct proc_settings *settings,
 		       const struct proc_readiness *readiness, struct proc_service *out,
 		       struct error *err)

@@ -36,7 +36,7 @@ static void fill(const struct line_shell *from, struct proc_shell *out)
 	snprintf(out->state, sizeof(out->state), "%s", from->state);
 }
 
-int proc_shell_open(struct guest *guest, const struct call *call, const char *id,
+int lproc_shell_open(struct guest *guest, const struct call *call, const char *id,
 		    const struct proc_settings *settings, int cols, int rows,
 		    struct proc_shell *out, struct error *err)
 {
@@ -64,7 +64,7 @@ int proc_shell_open(struct guest *guest, const struct call *call, const char *id
 	return rc;
 }
 
-ssize_t proc_shell_read(struct guest *guest, const struct call *call, const char *id,
+ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const char *id,
 			int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
 			struct error *err)
 {
@@ -135,7 +135,7 @@ static ssize_t type(struct guest *guest, const struct call *call, const char *id
 	return rc ? rc : (ssize_t)len;
 }
 
-ssize_t proc_shell_write(struct guest *guest, const struct call *call, const char *id,
+ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			 const void *bytes, size_t len, struct error *err)
 {
 	struct error own = { 0 };
@@ -147,7 +147,7 @@ ssize_t proc_shell_write(struct guest *guest, const struct call *call, const cha
 	return type(guest, call, id, bytes, portion(bytes, len), err);
 }
 
-int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
+int lproc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err)
 {
 	struct error own = { 0 };
@@ -212,7 +212,7 @@ static int end_by(struct guest *guest, const struct call *call, const char *id, 
 }
 
 /* The agent would hang up and wait as well, but answer nobody else meanwhile. */
-int proc_shell_close(struct guest *guest, const struct call *call, const char *id,
+int lproc_shell_close(struct guest *guest, const struct call *call, const char *id,
 		     struct proc_shell *out, struct error *err)
 {
 	double seconds = HANGUP_GRACE + KILL_GRACE + CLOSE_SECONDS + guest_options(guest)->timeout;

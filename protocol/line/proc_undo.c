@@ -31,7 +31,7 @@ static bool unanswered(int rc)
 	return rc == -ENOTCONN || rc == -ETIMEDOUT || rc == -EPROTO;
 }
 
-static void undo_run(struct proc_room *room, const struct proc_undo *undo)
+static void undo_run(struct lproc_room *room, const struct proc_undo *undo)
 {
 	struct call whole = call_within(LIMIT_REAP_SECONDS, &room->ending);
 	int rc;
@@ -47,7 +47,7 @@ static void undo_run(struct proc_room *room, const struct proc_undo *undo)
 
 static void work(void *arg)
 {
-	struct proc_room *room = arg;
+	struct lproc_room *room = arg;
 
 	pthread_mutex_lock(&room->lock);
 	while (room->undos && !cancel_fired(&room->ending)) {
@@ -65,7 +65,7 @@ static void work(void *arg)
 }
 
 /* Without memory for it the room's end has to do; without a thread, the next one brings it on. */
-void proc_undo(struct proc_room *room, struct buf *script)
+void proc_undo(struct lproc_room *room, struct buf *script)
 {
 	struct proc_undo *undo = calloc(1, sizeof(*undo));
 
@@ -83,7 +83,7 @@ void proc_undo(struct proc_room *room, struct buf *script)
 	pthread_mutex_unlock(&room->lock);
 }
 
-void proc_undo_stop(struct proc_room *room)
+void proc_undo_stop(struct lproc_room *room)
 {
 	struct proc_undo *undo, *next;
 

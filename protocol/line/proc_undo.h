@@ -15,9 +15,9 @@
  * Runs SCRIPT, whose bytes it takes over, in the room's guest: again until it was answered, for
  * LIMIT_REAP_SECONDS, or until the room goes, which removes everything anyway.  Does not block.
  */
-void proc_undo(struct proc_room *room, struct buf *script);
+void proc_undo(struct lproc_room *room, struct buf *script);
 
 /* Ends that for good: nothing of it goes on when it comes back, which is soon. */
-void proc_undo_stop(struct proc_room *room);
+void proc_undo_stop(struct lproc_room *room);
 
 #endif

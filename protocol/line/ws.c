@@ -11,9 +11,9 @@
 
 #define RANGE_BYTES (8u << 20) /* in base64, some two thirds of LIMIT_REPLY_OBJECT */
 
-int ws_new_at(struct guest *guest, const char *root, struct workspace **out, struct error *err)
+int lws_new_at(struct guest *guest, const char *root, struct lws **out, struct error *err)
 {
-	struct workspace *ws = calloc(1, sizeof(*ws));
+	struct lws *ws = calloc(1, sizeof(*ws));
 
 	if (!ws)
 		return error_set(err, ENOMEM, "no memory for a workspace");
@@ -32,12 +32,12 @@ int ws_new_at(struct guest *guest, const char *root, struct workspace **out, str
 	return 0;
 }
 
-int ws_new(struct guest *guest, struct workspace **out, struct error *err)
+int lws_new(struct guest *guest, struct lws **out, struct error *err)
 {
-	return ws_new_at(guest, WS_ROOT, out, err);
+	return lws_new_at(guest, WS_ROOT, out, err);
 }
 
-void ws_free(struct workspace *ws)
+void lws_free(struct lws *ws)
 {
 	if (!ws)
 		return;
@@ -70,7 +70,7 @@ static int sync_one(struct ws_inode *inode, void *arg)
 	return rc;
 }
 
-int ws_sync(struct workspace *ws, const struct call *call, struct error *err)
+int lws_sync(struct lws *ws, const struct call *call, struct error *err)
 {
 	struct sync sync = { .call = call, .err = err };
 	int rc = ws_inode_each_dirty(ws, call, sync_one, &sync);

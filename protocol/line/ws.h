@@ -23,6 +23,7 @@
 
 #include "protocol/buf.h"
 #include "protocol/guest.h"
+#include "protocol/line/lws.h"
 #include "protocol/line/shell_text.h"
 #include "protocol/line/ws_dirty.h"
 #include "protocol/line/ws_latch.h"
@@ -49,7 +50,7 @@ struct ws_chunk {
  * of "both" locks is written with both held and read with either.
  */
 struct ws_inode {
-	struct workspace *ws;
+	struct lws *ws;
 	struct ws_key key;
 	UT_hash_handle hh; /* ws->lock */
 	unsigned refs;     /* ws->lock: handles, and whoever works with it at the moment */
@@ -76,12 +77,12 @@ struct ws_inode {
 	int64_t next;                      /* lock: where a sequential read would go on */
 };
 
-struct ws_file {
+struct lws_file {
 	struct ws_inode *inode; /* a reference */
 	int flags;
 };
 
-struct workspace {
+struct lws {
 	struct guest *guest;
 	char *root;  /* absolute in the guest: WS_ROOT; tests have another */
 	char *stage; /* absolute: root/.vsockfs-TOKEN */
@@ -97,7 +98,7 @@ struct workspace {
 };
 
 /* ws.c: ws_new with another root, for tests. */
-int ws_new_at(struct guest *guest, const char *root, struct workspace **out, struct error *err);
+int lws_new_at(struct guest *guest, const char *root, struct lws **out, struct error *err);
 
 /* ws_script.c: paths and scripts */
 
@@ -106,11 +107,11 @@ enum ws_path_use { WS_LOOKUP, WS_CREATE };
 /* Components, lengths and the private prefix. */
 int ws_check_path(const char *path, enum ws_path_use use, struct error *err);
 /* The path as the guest knows it, owned; NULL when out of memory. */
-char *ws_absolute(const struct workspace *ws, const char *path);
+char *ws_absolute(const struct lws *ws, const char *path);
 /* The directory that PATH is in, absolute, owned. */
-char *ws_parent(const struct workspace *ws, const char *path);
+char *ws_parent(const struct lws *ws, const char *path);
 /* NAME of the staging directory, absolute, owned. */
-char *ws_stage_name(const struct workspace *ws, uint64_t serial);
+char *ws_stage_name(const struct lws *ws, uint64_t serial);
 
 /*
  * Begins a script with the functions that scripts use:
@@ -132,10 +133,10 @@ void ws_script_make(struct buf *script, mode_t mode);
 void ws_script_var(struct buf *script, const char *name, const char *value);
 
 /* Runs SCRIPT.  A status other than 0 is the errno of its message. */
-int ws_run(struct workspace *ws, const struct call *call, const struct buf *script,
+int ws_run(struct lws *ws, const struct call *call, const struct buf *script,
 	   struct shtext_reply *reply, struct error *err);
 /* The same for a script whose output is one record of attributes, or none (OUT is NULL). */
-int ws_run_attr(struct workspace *ws, const struct call *call, const struct buf *script,
+int ws_run_attr(struct lws *ws, const struct call *call, const struct buf *script,
 		struct ws_attr *out, struct error *err);
 /* Whether RC leaves open if the guest did what it was asked. */
 bool ws_unanswered(int rc);
@@ -157,40 +158,40 @@ int ws_parse_numbers(const char *text, uint64_t *numbers, size_t count);
 /* ws_table.c: open files */
 
 /* The open inode for ATTR's key, or a new one, at PATH; with a reference. */
-int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *attr,
+int ws_inode_get(struct lws *ws, const char *path, const struct ws_attr *attr,
 		 struct ws_inode **out);
 /* An open inode by its key or NULL.  ws->lock held. */
-struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key);
+struct ws_inode *ws_inode_find(struct lws *ws, const struct ws_key *key);
 /* An open inode by its path or NULL; with a reference. */
-struct ws_inode *ws_inode_at(struct workspace *ws, const char *path);
+struct ws_inode *ws_inode_at(struct lws *ws, const char *path);
 /* An open inode by its key or NULL; with a reference. */
-struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr);
+struct ws_inode *ws_inode_of(struct lws *ws, const struct ws_attr *attr);
 /* Drops a reference; the last frees it, with all that was not sent, and removes its staged link. */
 void ws_inode_put(struct ws_inode *inode, const struct call *call);
 /* Whether it has unsent writes. */
 bool ws_inode_dirty(struct ws_inode *inode);
 /* Calls EACH, with a reference, for every inode that has unsent writes.  The first failure. */
-int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+int ws_inode_each_dirty(struct lws *ws, const struct call *call,
 			int (*each)(struct ws_inode *inode, void *arg), void *arg);
 
 /* ws_names.c: where open files are, while names change */
 
 /* The name of INODE is gone; it lives on under STAGED (0: not). */
-void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
+void ws_names_removed(struct lws *ws, struct ws_inode *inode, uint64_t staged);
 /* FROM became TO, with all that is below; EXCHANGE: and TO became FROM. */
-void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange);
+void ws_names_moved(struct lws *ws, const char *from, const char *to, bool exchange);
 /* The same, but perhaps: the answer was not waited for. */
-void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange);
+void ws_names_unsure(struct lws *ws, const char *from, const char *to, bool exchange);
 
 /* The name of INODE is gone, perhaps, and STAGED made. */
-void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64_t staged);
+void ws_name_removed_unsure(struct lws *ws, struct ws_inode *inode, uint64_t staged);
 /*
  * Asks where the files are of which that is not sure.  Call with names held exclusively, before
  * the next change of names.  Sends nothing where all is sure.
  */
-int ws_names_settle(struct workspace *ws, const struct call *call, struct error *err);
+int ws_names_settle(struct lws *ws, const struct call *call, struct error *err);
 /* The same for who does not hold names. */
-int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err);
+int ws_names_settle_all(struct lws *ws, const struct call *call, struct error *err);
 
 /*
  * Adds p=PATH of an open file and the check that it is still that inode (or is
@@ -201,7 +202,7 @@ int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *er
 /* ws_inode.c: what is known of open files, and what is told */
 
 /* What is told about a file: unsent writes and the staged link taken into account. */
-void ws_attr_overlay(struct workspace *ws, uint64_t seq, struct ws_attr *attr);
+void ws_attr_overlay(struct lws *ws, uint64_t seq, struct ws_attr *attr);
 /* The guest said ATTR of INODE; OWN: after a change of ours.  inode->lock held. */
 void ws_inode_learn(struct ws_inode *inode, const struct ws_attr *attr, bool own);
 /* ATTR as it is shown.  inode->lock held. */
@@ -222,12 +223,11 @@ int ws_inode_flush(struct ws_inode *inode, const struct call *call, const char *
 /* ws_stage.c */
 
 /* Makes the staging directory, once, and sweeps those of daemons that died. */
-int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error *err);
+int ws_stage_prepare(struct lws *ws, const struct call *call, struct error *err);
 /* Removes FILE from it, or all of it where SERIAL is 0. */
-int ws_stage_remove(struct workspace *ws, const struct call *call, uint64_t serial,
-		    struct error *err);
+int ws_stage_remove(struct lws *ws, const struct call *call, uint64_t serial, struct error *err);
 /* Uploads the bytes of EXTENTS, back to back, as the file SERIAL. */
-int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
+int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 		    const struct ws_extents *extents, uint64_t serial, struct error *err);
 
 /* ws_read.c */

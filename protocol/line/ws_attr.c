@@ -9,8 +9,8 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-int ws_stat(struct workspace *ws, const struct call *call, const char *path, struct ws_attr *out,
-	    struct error *err)
+int lws_stat(struct lws *ws, const struct call *call, const char *path, struct ws_attr *out,
+	     struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);
@@ -27,10 +27,11 @@ int ws_stat(struct workspace *ws, const struct call *call, const char *path, str
 	return rc;
 }
 
-int ws_fstat(struct ws_file *file, const struct call *call, struct ws_attr *out, struct error *err)
+int lws_fstat(struct lws_file *file, const struct call *call, struct ws_attr *out,
+	      struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	struct workspace *ws = file->inode->ws;
+	struct lws *ws = file->inode->ws;
 	uint64_t seq = atomic_load(&ws->seq);
 	int rc = ws_latch_take(&ws->names, call, WS_SHARED, err);
 
@@ -47,8 +48,8 @@ int ws_fstat(struct ws_file *file, const struct call *call, struct ws_attr *out,
 	return rc;
 }
 
-int ws_readlink(struct workspace *ws, const struct call *call, const char *path, char *target,
-		size_t size, struct error *err)
+int lws_readlink(struct lws *ws, const struct call *call, const char *path, char *target,
+		 size_t size, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);
@@ -154,9 +155,8 @@ int ws_setattr_statements(struct buf *script, unsigned mask, const struct ws_att
 }
 
 /* By the path alone. */
-static int setattr_path(struct workspace *ws, const struct call *call, const char *path,
-			unsigned mask, const struct ws_attr *in, struct ws_attr *out,
-			struct error *err)
+static int setattr_path(struct lws *ws, const struct call *call, const char *path, unsigned mask,
+			const struct ws_attr *in, struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);
@@ -178,7 +178,7 @@ static int setattr_path(struct workspace *ws, const struct call *call, const cha
  * PATH may be another name of a file that has unsent writes.  They came before this change, so
  * they are put in place and it is made once more: all that it can set is set as well twice.
  */
-static int setattr_any_name(struct workspace *ws, const struct call *call, const char *path,
+static int setattr_any_name(struct lws *ws, const struct call *call, const char *path,
 			    unsigned mask, const struct ws_attr *in, struct ws_attr *out,
 			    struct error *err)
 {
@@ -196,9 +196,8 @@ static int setattr_any_name(struct workspace *ws, const struct call *call, const
 	return rc;
 }
 
-int ws_setattr(struct workspace *ws, const struct call *call, const char *path,
-	       struct ws_file *file, unsigned mask, const struct ws_attr *in, struct ws_attr *out,
-	       struct error *err)
+int lws_setattr(struct lws *ws, const struct call *call, const char *path, struct lws_file *file,
+		unsigned mask, const struct ws_attr *in, struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf statements = BUF_INIT(LIMIT_EXEC_COMMAND);
 	bool writable = file && (file->flags & O_ACCMODE) != O_RDONLY;
@@ -224,8 +223,7 @@ int ws_setattr(struct workspace *ws, const struct call *call, const char *path,
 	return rc == -ESTALE ? setattr_any_name(ws, call, path, mask, in, out, err) : rc;
 }
 
-int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *out,
-	      struct error *err)
+int lws_statfs(struct lws *ws, const struct call *call, struct ws_statfs *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct shtext_reply reply = { 0 };

@@ -9,7 +9,7 @@
 #include "protocol/line/ws.h"
 
 /* Begins a script about PATH, which is to be made. */
-static int begin(struct workspace *ws, const char *path, struct buf *script, struct error *err)
+static int begin(struct lws *ws, const char *path, struct buf *script, struct error *err)
 {
 	autofree char *place = ws_absolute(ws, path);
 	int rc = ws_check_path(path, WS_CREATE, err);
@@ -19,7 +19,7 @@ static int begin(struct workspace *ws, const char *path, struct buf *script, str
 	return rc;
 }
 
-static int run_and_show(struct workspace *ws, const struct call *call, struct buf *script,
+static int run_and_show(struct lws *ws, const struct call *call, struct buf *script,
 			struct ws_attr *out, struct error *err)
 {
 	uint64_t seq = atomic_load(&ws->seq);
@@ -32,8 +32,8 @@ static int run_and_show(struct workspace *ws, const struct call *call, struct bu
 	return rc;
 }
 
-int ws_mkdir(struct workspace *ws, const struct call *call, const char *path, mode_t mode,
-	     struct ws_attr *out, struct error *err)
+int lws_mkdir(struct lws *ws, const struct call *call, const char *path, mode_t mode,
+	      struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc = begin(ws, path, &script, err);
@@ -44,7 +44,7 @@ int ws_mkdir(struct workspace *ws, const struct call *call, const char *path, mo
 	return run_and_show(ws, call, &script, out, err);
 }
 
-int ws_rmdir(struct workspace *ws, const struct call *call, const char *path, struct error *err)
+int lws_rmdir(struct lws *ws, const struct call *call, const char *path, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);
@@ -59,8 +59,8 @@ int ws_rmdir(struct workspace *ws, const struct call *call, const char *path, st
 	return ws_run_attr(ws, call, &script, NULL, err);
 }
 
-int ws_symlink(struct workspace *ws, const struct call *call, const char *target, const char *path,
-	       struct ws_attr *out, struct error *err)
+int lws_symlink(struct lws *ws, const struct call *call, const char *target, const char *path,
+		struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc = begin(ws, path, &script, err);
@@ -77,8 +77,8 @@ int ws_symlink(struct workspace *ws, const struct call *call, const char *target
 	return run_and_show(ws, call, &script, out, err);
 }
 
-int ws_link(struct workspace *ws, const struct call *call, const char *from, const char *to,
-	    struct ws_attr *out, struct error *err)
+int lws_link(struct lws *ws, const struct call *call, const char *from, const char *to,
+	     struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *source = ws_absolute(ws, from), *parent = ws_parent(ws, to);
@@ -98,8 +98,8 @@ int ws_link(struct workspace *ws, const struct call *call, const char *from, con
 	return run_and_show(ws, call, &script, out, err);
 }
 
-int ws_mknod(struct workspace *ws, const struct call *call, const char *path, mode_t mode,
-	     struct ws_attr *out, struct error *err)
+int lws_mknod(struct lws *ws, const struct call *call, const char *path, mode_t mode,
+	      struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc = begin(ws, path, &script, err);

@@ -212,7 +212,7 @@ static int part_run(struct ws_inode *inode, const struct call *call, const struc
 static int part_upload(struct ws_inode *inode, const struct call *call, struct part *part,
 		       struct error *err)
 {
-	struct workspace *ws = inode->ws;
+	struct lws *ws = inode->ws;
 	struct call patient = call_for(inode, call, part->bytes, 1 << 20);
 	int rc = ws_stage_prepare(ws, call, err);
 

@@ -46,7 +46,7 @@ void ws_inode_learn(struct ws_inode *inode, const struct ws_attr *attr, bool own
 		inode->seq = atomic_fetch_add(&inode->ws->seq, 1) + 1;
 }
 
-void ws_attr_overlay(struct workspace *ws, uint64_t seq, struct ws_attr *attr)
+void ws_attr_overlay(struct lws *ws, uint64_t seq, struct ws_attr *attr)
 {
 	const struct ws_key key = { attr->dev, attr->ino };
 	struct ws_inode *inode;

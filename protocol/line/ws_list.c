@@ -12,7 +12,7 @@
 #include "protocol/line/ws.h"
 
 struct listing {
-	struct workspace *ws;
+	struct lws *ws;
 	const char *place; /* the directory, absolute */
 	bool root;
 	uint64_t seq;
@@ -148,8 +148,8 @@ static int list_large(struct listing *list, const struct call *call, struct erro
 	return rc;
 }
 
-int ws_list(struct workspace *ws, const struct call *call, const char *path, ws_list_fn each,
-	    void *arg, struct error *err)
+int lws_list(struct lws *ws, const struct call *call, const char *path, ws_list_fn each, void *arg,
+	     struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);

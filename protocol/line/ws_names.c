@@ -12,7 +12,7 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-void ws_names_removed(struct workspace *ws, struct ws_inode *inode, uint64_t staged)
+void ws_names_removed(struct lws *ws, struct ws_inode *inode, uint64_t staged)
 {
 	pthread_mutex_lock(&ws->lock);
 	pthread_mutex_lock(&inode->lock);
@@ -34,7 +34,7 @@ static char *moved(const char *path, const char *from, const char *to)
 	return asprintf(&out, "%s%s", to, path + len) < 0 ? NULL : out;
 }
 
-void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool exchange)
+void ws_names_moved(struct lws *ws, const char *from, const char *to, bool exchange)
 {
 	struct ws_inode *inode;
 
@@ -52,7 +52,7 @@ void ws_names_moved(struct workspace *ws, const char *from, const char *to, bool
 	pthread_mutex_unlock(&ws->lock);
 }
 
-void ws_names_unsure(struct workspace *ws, const char *from, const char *to, bool exchange)
+void ws_names_unsure(struct lws *ws, const char *from, const char *to, bool exchange)
 {
 	struct ws_inode *inode;
 
@@ -70,7 +70,7 @@ void ws_names_unsure(struct workspace *ws, const char *from, const char *to, boo
 	pthread_mutex_unlock(&ws->lock);
 }
 
-void ws_name_removed_unsure(struct workspace *ws, struct ws_inode *inode, uint64_t staged)
+void ws_name_removed_unsure(struct lws *ws, struct ws_inode *inode, uint64_t staged)
 {
 	pthread_mutex_lock(&ws->lock);
 	inode->other_staged = staged;
@@ -100,7 +100,7 @@ static char *other_place(const struct ws_inode *inode)
 
 int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err)
 {
-	struct workspace *ws = inode->ws;
+	struct lws *ws = inode->ws;
 	bool known;
 
 	buf_addf(script,
@@ -126,7 +126,7 @@ int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *er
 }
 
 /* An inode of which it is not sure where it is, with a reference. */
-static struct ws_inode *find_unsure(struct workspace *ws)
+static struct ws_inode *find_unsure(struct lws *ws)
 {
 	struct ws_inode *inode, *found = NULL;
 
@@ -144,7 +144,7 @@ static struct ws_inode *find_unsure(struct workspace *ws)
 
 static void settle(struct ws_inode *inode, bool moved_there)
 {
-	struct workspace *ws = inode->ws;
+	struct lws *ws = inode->ws;
 
 	pthread_mutex_lock(&ws->lock);
 	pthread_mutex_lock(&inode->lock);
@@ -176,7 +176,7 @@ static int ask(struct ws_inode *inode, const struct call *call, bool *moved_ther
 	return rc;
 }
 
-int ws_names_settle(struct workspace *ws, const struct call *call, struct error *err)
+int ws_names_settle(struct lws *ws, const struct call *call, struct error *err)
 {
 	struct ws_inode *inode;
 	int rc = 0;
@@ -197,7 +197,7 @@ int ws_names_settle(struct workspace *ws, const struct call *call, struct error 
 	return rc;
 }
 
-int ws_names_settle_all(struct workspace *ws, const struct call *call, struct error *err)
+int ws_names_settle_all(struct lws *ws, const struct call *call, struct error *err)
 {
 	struct ws_inode *unsure = find_unsure(ws);
 	int rc;

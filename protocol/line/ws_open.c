@@ -31,7 +31,7 @@ static void script_existing(struct buf *script, int flags)
 		buf_adds(script, "true >\"$p\" || exit 1\n");
 }
 
-static void open_script(struct workspace *ws, const char *path, int flags, mode_t mode,
+static void open_script(struct lws *ws, const char *path, int flags, mode_t mode,
 			struct buf *script)
 {
 	autofree char *place = ws_absolute(ws, path);
@@ -51,7 +51,7 @@ static void open_script(struct workspace *ws, const char *path, int flags, mode_
 }
 
 /* Sends the open, and finds or makes the inode before its name can change. */
-static int open_inode(struct workspace *ws, const struct call *call, const char *path, int flags,
+static int open_inode(struct lws *ws, const struct call *call, const char *path, int flags,
 		      mode_t mode, struct ws_inode **out, struct ws_attr *attr, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
@@ -79,8 +79,8 @@ static void truncated(struct ws_inode *inode, const struct ws_attr *attr)
 }
 
 /* An open that truncates comes between the flushes of who has the file open already. */
-static int open_truncating(struct workspace *ws, const struct call *call, const char *path,
-			   int flags, mode_t mode, struct ws_inode **out, struct ws_attr *attr,
+static int open_truncating(struct lws *ws, const struct call *call, const char *path, int flags,
+			   mode_t mode, struct ws_inode **out, struct ws_attr *attr,
 			   struct error *err)
 {
 	struct ws_inode *before = ws_inode_at(ws, path);
@@ -98,12 +98,12 @@ static int open_truncating(struct workspace *ws, const struct call *call, const 
 	return rc;
 }
 
-int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
-	    struct ws_file **out, struct ws_attr *attr, struct error *err)
+int lws_open(struct lws *ws, const struct call *call, const char *path, int flags, mode_t mode,
+	     struct lws_file **out, struct ws_attr *attr, struct error *err)
 {
 	uint64_t seq = atomic_load(&ws->seq);
 	int rc = ws_check_path(path, flags & O_CREAT ? WS_CREATE : WS_LOOKUP, err);
-	struct ws_file *file;
+	struct lws_file *file;
 
 	if (rc == -EEXIST)
 		rc = error_set(err, EISDIR, "the workspace itself is a directory");
@@ -138,8 +138,8 @@ static void tell(struct ws_inode *inode, int rc)
 	pthread_mutex_unlock(&inode->lock);
 }
 
-int ws_write(struct ws_file *file, const struct call *call, int64_t offset, const void *bytes,
-	     size_t len, struct error *err)
+int lws_write(struct lws_file *file, const struct call *call, int64_t offset, const void *bytes,
+	      size_t len, struct error *err)
 {
 	struct ws_inode *inode = file->inode;
 	bool append = file->flags & O_APPEND;
@@ -170,7 +170,7 @@ int ws_write(struct ws_file *file, const struct call *call, int64_t offset, cons
 	return 0;
 }
 
-int ws_flush(struct ws_file *file, const struct call *call, struct error *err)
+int lws_flush(struct lws_file *file, const struct call *call, struct error *err)
 {
 	int rc = 0;
 
@@ -180,7 +180,7 @@ int ws_flush(struct ws_file *file, const struct call *call, struct error *err)
 	return rc;
 }
 
-int ws_fsync(struct ws_file *file, const struct call *call, bool data_only, struct error *err)
+int lws_fsync(struct lws_file *file, const struct call *call, bool data_only, struct error *err)
 {
 	autobuf struct buf extra = BUF_INIT(1024);
 	int rc;
@@ -197,10 +197,10 @@ int ws_fsync(struct ws_file *file, const struct call *call, bool data_only, stru
 	return rc;
 }
 
-int ws_close(struct ws_file *file, const struct call *call, struct error *err)
+int lws_close(struct lws_file *file, const struct call *call, struct error *err)
 {
 	struct ws_inode *inode = file->inode;
-	struct workspace *ws = inode->ws;
+	struct lws *ws = inode->ws;
 	struct error why = { 0 };
 	bool last, told;
 	int rc = 0;

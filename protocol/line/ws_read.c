@@ -213,8 +213,8 @@ static ssize_t read_some(struct ws_inode *inode, const struct call *call, int64_
 	return got;
 }
 
-ssize_t ws_read(struct ws_file *file, const struct call *call, int64_t offset, void *bytes,
-		size_t len, struct error *err)
+ssize_t lws_read(struct lws_file *file, const struct call *call, int64_t offset, void *bytes,
+		 size_t len, struct error *err)
 {
 	size_t done = 0;
 

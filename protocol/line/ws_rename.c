@@ -21,7 +21,7 @@ struct victim {
 };
 
 /* Adds keep, which gives "$v" its link and prints "kept", and drop, which undoes that. */
-static void victim_script(struct workspace *ws, const char *path, struct victim *victim,
+static void victim_script(struct lws *ws, const char *path, struct victim *victim,
 			  struct buf *script)
 {
 	autofree char *link = NULL;
@@ -45,8 +45,8 @@ static void victim_script(struct workspace *ws, const char *path, struct victim 
 		 (unsigned long long)victim->inode->key.ino);
 }
 
-static void victim_done(struct workspace *ws, const struct call *call, struct victim *victim,
-			int rc, bool kept)
+static void victim_done(struct lws *ws, const struct call *call, struct victim *victim, int rc,
+			bool kept)
 {
 	if (!victim->inode)
 		return;
@@ -59,8 +59,7 @@ static void victim_done(struct workspace *ws, const struct call *call, struct vi
 }
 
 /* names held, exclusively. */
-static int unlink_held(struct workspace *ws, const struct call *call, const char *path,
-		       struct error *err)
+static int unlink_held(struct lws *ws, const struct call *call, const char *path, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *place = ws_absolute(ws, path);
@@ -79,7 +78,7 @@ static int unlink_held(struct workspace *ws, const struct call *call, const char
 	return rc;
 }
 
-int ws_unlink(struct workspace *ws, const struct call *call, const char *path, struct error *err)
+int lws_unlink(struct lws *ws, const struct call *call, const char *path, struct error *err)
 {
 	int rc = ws_check_path(path, WS_LOOKUP, err);
 
@@ -156,8 +155,8 @@ static void rename_act(unsigned flags, struct buf *script)
 }
 
 /* names held, exclusively. */
-static int rename_held(struct workspace *ws, const struct call *call, const char *from,
-		       const char *to, unsigned flags, struct error *err)
+static int rename_held(struct lws *ws, const struct call *call, const char *from, const char *to,
+		       unsigned flags, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *f = ws_absolute(ws, from), *v = ws_absolute(ws, to);
@@ -191,8 +190,8 @@ static int rename_held(struct workspace *ws, const struct call *call, const char
 	return rc;
 }
 
-int ws_rename(struct workspace *ws, const struct call *call, const char *from, const char *to,
-	      unsigned flags, struct error *err)
+int lws_rename(struct lws *ws, const struct call *call, const char *from, const char *to,
+	       unsigned flags, struct error *err)
 {
 	int rc = ws_check_path(from, WS_LOOKUP, err);
 

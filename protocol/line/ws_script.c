@@ -55,12 +55,12 @@ static char *join(const char *dir, const char *name)
 	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
-char *ws_absolute(const struct workspace *ws, const char *path)
+char *ws_absolute(const struct lws *ws, const char *path)
 {
 	return *path ? join(ws->root, path) : strdup(ws->root);
 }
 
-char *ws_parent(const struct workspace *ws, const char *path)
+char *ws_parent(const struct lws *ws, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	autofree char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
@@ -68,7 +68,7 @@ char *ws_parent(const struct workspace *ws, const char *path)
 	return parent ? ws_absolute(ws, parent) : NULL;
 }
 
-char *ws_stage_name(const struct workspace *ws, uint64_t serial)
+char *ws_stage_name(const struct lws *ws, uint64_t serial)
 {
 	char name[24];
 
@@ -110,7 +110,7 @@ void ws_script_var(struct buf *script, const char *name, const char *value)
 }
 
 /* The agent's words, for people: what failed is not known to them by the script's names. */
-int ws_run(struct workspace *ws, const struct call *call, const struct buf *script,
+int ws_run(struct lws *ws, const struct call *call, const struct buf *script,
 	   struct shtext_reply *reply, struct error *err)
 {
 	int rc = shtext_run(ws->guest, call, script, reply, err);
@@ -120,7 +120,7 @@ int ws_run(struct workspace *ws, const struct call *call, const struct buf *scri
 	return rc;
 }
 
-int ws_run_attr(struct workspace *ws, const struct call *call, const struct buf *script,
+int ws_run_attr(struct lws *ws, const struct call *call, const struct buf *script,
 		struct ws_attr *out, struct error *err)
 {
 	struct shtext_reply reply = { 0 };

@@ -16,7 +16,7 @@
 #include "protocol/line/line.h"
 #include "protocol/line/ws.h"
 
-int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error *err)
+int ws_stage_prepare(struct lws *ws, const struct call *call, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	int rc;
@@ -36,8 +36,7 @@ int ws_stage_prepare(struct workspace *ws, const struct call *call, struct error
 	return rc;
 }
 
-int ws_stage_remove(struct workspace *ws, const struct call *call, uint64_t serial,
-		    struct error *err)
+int ws_stage_remove(struct lws *ws, const struct call *call, uint64_t serial, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
 	autofree char *name = serial ? ws_stage_name(ws, serial) : strdup(ws->stage);
@@ -140,7 +139,7 @@ fail:
 	return NULL;
 }
 
-int ws_stage_upload(struct workspace *ws, const struct call *call, int spool_fd,
+int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 		    const struct ws_extents *extents, uint64_t serial, struct error *err)
 {
 	struct upload *upload = upload_new(spool_fd, extents, serial, err);

@@ -9,7 +9,7 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-struct ws_inode *ws_inode_find(struct workspace *ws, const struct ws_key *key)
+struct ws_inode *ws_inode_find(struct lws *ws, const struct ws_key *key)
 {
 	struct ws_inode *inode;
 
@@ -29,7 +29,7 @@ static void inode_free(struct ws_inode *inode)
 	free(inode);
 }
 
-static struct ws_inode *inode_new(struct workspace *ws, const struct ws_key *key)
+static struct ws_inode *inode_new(struct lws *ws, const struct ws_key *key)
 {
 	struct ws_inode *inode = calloc(1, sizeof(*inode));
 
@@ -45,7 +45,7 @@ static struct ws_inode *inode_new(struct workspace *ws, const struct ws_key *key
 }
 
 /* Finds or adds.  ws->lock held. */
-static struct ws_inode *find_or_add(struct workspace *ws, const struct ws_key *key)
+static struct ws_inode *find_or_add(struct lws *ws, const struct ws_key *key)
 {
 	struct ws_inode *inode = ws_inode_find(ws, key);
 
@@ -58,7 +58,7 @@ static struct ws_inode *find_or_add(struct workspace *ws, const struct ws_key *k
 	return inode;
 }
 
-int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *attr,
+int ws_inode_get(struct lws *ws, const char *path, const struct ws_attr *attr,
 		 struct ws_inode **out)
 {
 	const struct ws_key key = { attr->dev, attr->ino };
@@ -84,7 +84,7 @@ int ws_inode_get(struct workspace *ws, const char *path, const struct ws_attr *a
 	return inode ? 0 : -ENOMEM;
 }
 
-struct ws_inode *ws_inode_at(struct workspace *ws, const char *path)
+struct ws_inode *ws_inode_at(struct lws *ws, const char *path)
 {
 	struct ws_inode *inode, *found = NULL;
 
@@ -100,7 +100,7 @@ struct ws_inode *ws_inode_at(struct workspace *ws, const char *path)
 	return found;
 }
 
-struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr)
+struct ws_inode *ws_inode_of(struct lws *ws, const struct ws_attr *attr)
 {
 	const struct ws_key key = { attr->dev, attr->ino };
 	struct ws_inode *inode;
@@ -115,7 +115,7 @@ struct ws_inode *ws_inode_of(struct workspace *ws, const struct ws_attr *attr)
 
 void ws_inode_put(struct ws_inode *inode, const struct call *call)
 {
-	struct workspace *ws = inode->ws;
+	struct lws *ws = inode->ws;
 	uint64_t staged = 0;
 	bool last;
 
@@ -143,7 +143,7 @@ bool ws_inode_dirty(struct ws_inode *inode)
 }
 
 /* References to all that have unsent writes.  An array of *COUNT, owned. */
-static int collect_dirty(struct workspace *ws, struct ws_inode ***out, size_t *count)
+static int collect_dirty(struct lws *ws, struct ws_inode ***out, size_t *count)
 {
 	struct ws_inode *inode;
 
@@ -160,7 +160,7 @@ static int collect_dirty(struct workspace *ws, struct ws_inode ***out, size_t *c
 	return *out ? 0 : -ENOMEM;
 }
 
-int ws_inode_each_dirty(struct workspace *ws, const struct call *call,
+int ws_inode_each_dirty(struct lws *ws, const struct call *call,
 			int (*each)(struct ws_inode *inode, void *arg), void *arg)
 {
 	autofree struct ws_inode **inodes = NULL;

@@ -85,36 +85,36 @@ void wait_until_clean(struct guest *guest)
 	assert_int_equal(fake_processes(guest), 0);
 }
 
-struct proc_command *start_with(struct guest *guest, const char *command,
+struct lproc_command *start_with(struct guest *guest, const char *command,
 				const struct proc_settings *settings, int fd, int64_t len,
 				double timeout)
 {
 	struct call call = fake_call();
-	struct proc_command *out = NULL;
+	struct lproc_command *out = NULL;
 	struct error err = { 0 };
 
-	if (proc_command_start(guest, &call, command, settings, fd, len, timeout, &out, &err))
+	if (lproc_command_start(guest, &call, command, settings, fd, len, timeout, &out, &err))
 		fail_msg("start: %s", err.text);
 	return out;
 }
 
-struct proc_command *start(struct guest *guest, const char *command)
+struct lproc_command *start(struct guest *guest, const char *command)
 {
 	return start_with(guest, command, &in_root, -1, 0, 0);
 }
 
-struct proc_command_status status_of(struct proc_command *command)
+struct proc_command_status status_of(struct lproc_command *command)
 {
 	struct call call = fake_call();
 	struct proc_command_status out = { 0 };
 	struct error err = { 0 };
 
-	if (proc_command_status(command, &call, &out, &err))
+	if (lproc_command_status(command, &call, &out, &err))
 		fail_msg("status: %s", err.text);
 	return out;
 }
 
-int wait_for_end(struct proc_command *command)
+int wait_for_end(struct lproc_command *command)
 {
 	struct call call = call_within(20, NULL);
 	struct proc_command_status status;
@@ -128,7 +128,7 @@ int wait_for_end(struct proc_command *command)
 }
 
 /* Waits until the stream holds LEN bytes. */
-void wait_for_output(struct proc_command *command, int64_t len)
+void wait_for_output(struct lproc_command *command, int64_t len)
 {
 	struct call call = call_within(20, NULL);
 
@@ -136,18 +136,18 @@ void wait_for_output(struct proc_command *command, int64_t len)
 		assert_int_equal(call_sleep(&call, 0.02), 0);
 }
 
-ssize_t read_at(struct proc_command *command, int stream, int64_t offset, void *bytes, size_t len)
+ssize_t read_at(struct lproc_command *command, int stream, int64_t offset, void *bytes, size_t len)
 {
 	struct call call = fake_call();
 	struct error err = { 0 };
-	ssize_t got = proc_command_read(command, &call, stream, offset, bytes, len, &err);
+	ssize_t got = lproc_command_read(command, &call, stream, offset, bytes, len, &err);
 
 	if (got < 0)
 		fail_msg("read: %s", err.text);
 	return got;
 }
 
-void assert_stream(struct proc_command *command, int stream, const char *want, size_t len)
+void assert_stream(struct lproc_command *command, int stream, const char *want, size_t len)
 {
 	autofree char *bytes = malloc(len + 100);
 
@@ -155,9 +155,9 @@ void assert_stream(struct proc_command *command, int stream, const char *want, s
 	assert_memory_equal(bytes, want, len);
 }
 
-void end(struct proc_command *command)
+void end(struct lproc_command *command)
 {
 	struct call call = fake_call();
 
-	proc_command_free(command, &call);
+	lproc_command_free(command, &call);
 }

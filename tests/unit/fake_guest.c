@@ -25,7 +25,7 @@
 struct guest {
 	char token[17];
 	struct guest_options options;
-	struct proc_room *room;
+	struct lproc_room *room;
 	pthread_mutex_t serial; /* held by the exec that is under way */
 	atomic_uint execs;
 	double longest;
@@ -44,14 +44,14 @@ struct guest *fake_guest_new(void)
 	snprintf(guest->token, sizeof(guest->token), "%016llx", number);
 	pthread_mutex_init(&guest->serial, NULL);
 	guest->options.timeout = 10;
-	if (proc_room_new(guest, &guest->room, NULL))
+	if (lproc_room_new(guest, &guest->room, NULL))
 		abort();
 	return guest;
 }
 
 void fake_guest_free(struct guest *guest)
 {
-	proc_room_free(guest->room);
+	lproc_room_free(guest->room);
 	pthread_mutex_destroy(&guest->serial);
 	free(guest);
 }
@@ -66,7 +66,7 @@ struct call guest_call(struct guest *guest, struct cancel *cancel)
 	return call_within(guest->options.timeout, cancel);
 }
 
-struct proc_room *guest_proc(struct guest *guest)
+struct lproc_room *lproc_of(struct guest *guest)
 {
 	return guest->room;
 }

@@ -18,7 +18,7 @@
 static void test_bytes_and_exit_code(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(
+	struct lproc_command *command = start(
 		guest, "printf 'a\\r\\nb\\r\\377\\000z'; printf 'no\\n' >&2; exit 7");
 	struct proc_command_status status;
 	char byte[4];
@@ -42,16 +42,16 @@ static void test_bytes_and_exit_code(void **state)
 static void test_grows_while_it_runs(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(guest, "echo one; sleep 100; echo two");
+	struct lproc_command *command = start(guest, "echo one; sleep 100; echo two");
 	struct call call = fake_call();
 
 	wait_for_output(command, 4);
 	assert_output(command, 1, "one\n");
 	assert_false(status_of(command).ended);
-	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), 0);
+	assert_int_equal(lproc_command_kill(command, &call, "TERM", NULL), 0);
 	assert_int_equal(wait_for_end(command), 128 + SIGTERM);
 	assert_output(command, 1, "one\n");
-	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), -EBUSY);
+	assert_int_equal(lproc_command_kill(command, &call, "TERM", NULL), -EBUSY);
 	assert_true(fake_longest(guest) < 5);
 	end(command);
 }
@@ -60,18 +60,18 @@ static void test_grows_while_it_runs(void **state)
 static void test_interrupt_reaches_the_group(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(
+	struct lproc_command *command = start(
 		guest,
 		"sleep 100 & p=$!; trap 'echo got; kill $p; exit 3' INT; echo up; wait; sleep 100");
-	struct proc_command *plain = start(guest, "echo up; exec sleep 100");
+	struct lproc_command *plain = start(guest, "echo up; exec sleep 100");
 	struct call call = fake_call();
 
 	wait_for_output(command, 3);
-	assert_int_equal(proc_command_kill(command, &call, "INT", NULL), 0);
+	assert_int_equal(lproc_command_kill(command, &call, "INT", NULL), 0);
 	assert_int_equal(wait_for_end(command), 3);
 	assert_output(command, 1, "up\ngot\n");
 	wait_for_output(plain, 3);
-	assert_int_equal(proc_command_kill(plain, &call, "QUIT", NULL), 0);
+	assert_int_equal(lproc_command_kill(plain, &call, "QUIT", NULL), 0);
 	assert_int_equal(wait_for_end(plain), 128 + SIGQUIT);
 	end(command);
 	end(plain);
@@ -80,14 +80,14 @@ static void test_interrupt_reaches_the_group(void **state)
 static void test_signal_names(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(guest, "sleep 100");
+	struct lproc_command *command = start(guest, "sleep 100");
 	struct call call = fake_call();
 	struct error err = { 0 };
 
-	assert_int_equal(proc_command_kill(command, &call, "TERM; rm -rf /", &err), -EINVAL);
+	assert_int_equal(lproc_command_kill(command, &call, "TERM; rm -rf /", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "is no signal"));
-	assert_int_equal(proc_command_kill(command, &call, "SIGTERM", NULL), -EINVAL);
-	assert_int_equal(proc_command_kill(command, &call, "STOP", NULL), 0);
+	assert_int_equal(lproc_command_kill(command, &call, "SIGTERM", NULL), -EINVAL);
+	assert_int_equal(lproc_command_kill(command, &call, "STOP", NULL), 0);
 	assert_false(status_of(command).ended);
 	end(command); /* kills what is stopped as well */
 	assert_false(fake_leftovers(guest));
@@ -96,10 +96,10 @@ static void test_signal_names(void **state)
 static void test_time_limit(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *meek = start_with(guest, "sleep 100", &in_root, -1, 0, 0.2);
-	struct proc_command *stubborn = start_with(guest, "trap '' TERM; while :; do sleep 1; done",
+	struct lproc_command *meek = start_with(guest, "sleep 100", &in_root, -1, 0, 0.2);
+	struct lproc_command *stubborn = start_with(guest, "trap '' TERM; while :; do sleep 1; done",
 						   &in_root, -1, 0, 0.2);
-	struct proc_command *quick = start_with(guest, "exit 5", &in_root, -1, 0, 100);
+	struct lproc_command *quick = start_with(guest, "exit 5", &in_root, -1, 0, 100);
 
 	assert_int_equal(wait_for_end(quick), 5);
 	assert_int_equal(wait_for_end(meek), 124);
@@ -117,7 +117,7 @@ static void test_settings(void **state)
 	};
 	struct proc_settings settings = { .cwd = "/tmp", .env = env, .env_count = 4 };
 	struct guest *guest = *state;
-	struct proc_command *command = start_with(
+	struct lproc_command *command = start_with(
 		guest,
 		"printf '%s|%s|%s|%s|' \"$ODD\" \"$c\" \"$PATH\" "
 		"\"${E-unset}\"; pwd; set | /bin/grep '^VSOCKFS_.[0-9]*='",
@@ -136,23 +136,23 @@ static void test_bad_settings(void **state)
 	struct proc_settings bad = { .cwd = "/", .env = env, .env_count = 1 };
 	struct guest *guest = *state;
 	struct call call = fake_call();
-	struct proc_command *out = NULL;
+	struct lproc_command *out = NULL;
 	struct error err = { 0 };
 
-	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+	assert_int_equal(lproc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
 			 -EINVAL);
 	bad = (struct proc_settings){ .cwd = "/nonexistent/dir" };
-	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+	assert_int_equal(lproc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
 			 -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/dir"));
 	bad.cwd = "/bin/sh";
-	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+	assert_int_equal(lproc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
 			 -ENOTDIR);
 	bad.cwd = "tmp";
-	assert_int_equal(proc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
+	assert_int_equal(lproc_command_start(guest, &call, "true", &bad, -1, 0, 0, &out, &err),
 			 -EINVAL);
 	fake_refuse(guest, "[Errno 7] Argument list too long");
-	assert_int_equal(proc_command_start(guest, &call, "true", &in_root, -1, 0, 0, &out, &err),
+	assert_int_equal(lproc_command_start(guest, &call, "true", &in_root, -1, 0, 0, &out, &err),
 			 -E2BIG);
 	assert_null(out);
 	assert_false(fake_leftovers(guest));
@@ -161,7 +161,7 @@ static void test_bad_settings(void **state)
 static void test_supervisor_killed(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(guest, "kill -9 $PPID; exit 0");
+	struct lproc_command *command = start(guest, "kill -9 $PPID; exit 0");
 
 	assert_int_equal(wait_for_end(command), 137);
 	end(command);
@@ -171,12 +171,12 @@ static void test_supervisor_killed(void **state)
 /* Starts what runs long and is interrupted before anybody hears of it. */
 static void start_unheard(struct guest *guest)
 {
-	struct proc_command *out = NULL;
+	struct lproc_command *out = NULL;
 	struct call call = fake_call();
 
 	fake_lose_answer(guest);
 	assert_int_equal(
-		proc_command_start(guest, &call, "sleep 100", &in_root, -1, 0, 0, &out, NULL),
+		lproc_command_start(guest, &call, "sleep 100", &in_root, -1, 0, 0, &out, NULL),
 		-EINTR);
 	assert_null(out);
 }
@@ -214,7 +214,7 @@ static void test_start_unheard_and_the_end(void **state)
 	start_unheard(guest);
 	assert_true(fake_processes(guest) > 0);
 	fake_hold(guest, false);
-	proc_room_free(guest_proc(guest));
+	lproc_room_free(lproc_of(guest));
 	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
 		continue;
 	assert_int_equal(fake_processes(guest), 0);
@@ -224,7 +224,7 @@ static void test_start_unheard_and_the_end(void **state)
 
 static void test_long_command(void **state)
 {
-	struct proc_command *command;
+	struct lproc_command *command;
 	char text[60000];
 
 	memset(text, ' ', sizeof(text));
@@ -238,17 +238,17 @@ static void test_long_command(void **state)
 static void test_free_when_out_of_time(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(guest, "sleep 100");
+	struct lproc_command *command = start(guest, "sleep 100");
 	struct call over = call_within(0, NULL);
 
-	proc_command_free(command, &over);
+	lproc_command_free(command, &over);
 	assert_false(fake_leftovers(guest));
 }
 
 static void test_forgotten(void **state)
 {
 	struct guest *guest = *state;
-	struct proc_command *command = start(guest, "true");
+	struct lproc_command *command = start(guest, "true");
 	struct call call = fake_call();
 	struct proc_command_status status;
 	char shell[256];
@@ -257,9 +257,9 @@ static void test_forgotten(void **state)
 	snprintf(shell, sizeof(shell), "rm -rf %s/run/vsockfs-%s %s/tmp/vsockfs-%s", fake_root(),
 		 guest_token(guest), fake_root(), guest_token(guest));
 	assert_int_equal(system(shell), 0);
-	assert_int_equal(proc_command_status(command, &call, &status, NULL), -ENOENT);
-	assert_int_equal(proc_command_read(command, &call, 1, 0, shell, 10, NULL), -ENOENT);
-	assert_int_equal(proc_command_kill(command, &call, "TERM", NULL), -ENOENT);
+	assert_int_equal(lproc_command_status(command, &call, &status, NULL), -ENOENT);
+	assert_int_equal(lproc_command_read(command, &call, 1, 0, shell, 10, NULL), -ENOENT);
+	assert_int_equal(lproc_command_kill(command, &call, "TERM", NULL), -ENOENT);
 	end(command);
 }
 
@@ -267,13 +267,13 @@ static void test_forgotten(void **state)
 static void test_sweep(void **state)
 {
 	struct guest *guest = fake_guest_new();
-	struct proc_command *command = start(guest, "sleep 100");
+	struct lproc_command *command = start(guest, "sleep 100");
 	struct call call = fake_call();
 	char token[32];
 
 	(void)state;
 	snprintf(token, sizeof(token), "%s", guest_token(guest));
-	proc_room_free(guest_proc(guest));
+	lproc_room_free(lproc_of(guest));
 	while (fake_processes(guest) && call_sleep(&call, 0.02) == 0)
 		continue;
 	assert_int_equal(fake_processes(guest), 0);

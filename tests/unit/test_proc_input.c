@@ -32,7 +32,7 @@ static void test_input_inline(void **state)
 {
 	autofree char *bytes = NULL;
 	autoclose int fd = memory_file(24 << 10, &bytes);
-	struct proc_command *command = start_with(*state, "cat", &in_root, fd, 24 << 10, 0);
+	struct lproc_command *command = start_with(*state, "cat", &in_root, fd, 24 << 10, 0);
 
 	assert_int_equal(wait_for_end(command), 0);
 	assert_stream(command, 1, bytes, 24 << 10);
@@ -49,7 +49,7 @@ static void test_input_uploaded(void **state)
 	struct guest *guest = *state;
 	autofree char *bytes = NULL;
 	autoclose int fd = memory_file(len, &bytes);
-	struct proc_command *command, *out = NULL;
+	struct lproc_command *command, *out = NULL;
 	struct proc_settings nowhere = { .cwd = "/nonexistent" };
 	struct call call = fake_call();
 	bool made = mkdir("/workspace", 0755) == 0;
@@ -65,7 +65,7 @@ static void test_input_uploaded(void **state)
 	end(command);
 	assert_false(fake_leftovers(guest));
 	assert_int_equal(
-		proc_command_start(guest, &call, "cat", &nowhere, fd, (int64_t)len, 0, &out, NULL),
+		lproc_command_start(guest, &call, "cat", &nowhere, fd, (int64_t)len, 0, &out, NULL),
 		-ENOENT);
 	assert_false(fake_leftovers(guest));
 	if (made)

@@ -28,7 +28,7 @@ static void start(struct live_guest *live, const char *name, const char *command
 	int rc;
 
 	memset(err, 0, sizeof(*err));
-	rc = proc_service_start(live->guest, &call, name, command, &in_workspace, &readiness, out,
+	rc = lproc_service_start(live->guest, &call, name, command, &in_workspace, &readiness, out,
 				err);
 	if (rc != want)
 		fail_msg("start %s: %d (%s), not %d", name, rc, err->text, want);
@@ -40,7 +40,7 @@ static struct proc_service status(struct live_guest *live, const char *name)
 	struct call call = live_call(20);
 	struct error err = { 0 };
 
-	if (proc_service_status(live->guest, &call, name, &out, &err))
+	if (lproc_service_status(live->guest, &call, name, &out, &err))
 		fail_msg("status %s: %s", name, err.text);
 	return out;
 }
@@ -50,7 +50,7 @@ static void stop(struct live_guest *live, const char *name, struct proc_service 
 	struct call call = live_call(20);
 	struct error err = { 0 };
 
-	if (proc_service_stop(live->guest, &call, name, out, &err))
+	if (lproc_service_stop(live->guest, &call, name, out, &err))
 		fail_msg("stop %s: %s", name, err.text);
 }
 
@@ -60,7 +60,7 @@ static void assert_log(struct live_guest *live, const char *name, int stream, co
 	struct call call = live_call(20);
 	struct error err = { 0 };
 	char bytes[4096];
-	ssize_t got = proc_service_read(live->guest, &call, name, stream, 0, bytes, sizeof(bytes),
+	ssize_t got = lproc_service_read(live->guest, &call, name, stream, 0, bytes, sizeof(bytes),
 					&err);
 
 	if (got < 0)
@@ -91,8 +91,8 @@ static void test_life(void **state)
 	} while (!bytes[0] && call_sleep(&call, 0.02) == 0);
 	assert_log(live, "life", 1, "a\r\n\377", 4);
 	assert_log(live, "life", 2, "no\n", 3);
-	assert_int_equal(proc_service_read(live->guest, &call, "life", 1, 3, bytes, 8, NULL), 1);
-	assert_int_equal(proc_service_read(live->guest, &call, "life", 1, 4, bytes, 8, NULL), 0);
+	assert_int_equal(lproc_service_read(live->guest, &call, "life", 1, 3, bytes, 8, NULL), 1);
+	assert_int_equal(lproc_service_read(live->guest, &call, "life", 1, 4, bytes, 8, NULL), 0);
 	start(live, "life", "true", PROC_READY_NONE, NULL, 0, -EBUSY, &service, &err);
 	assert_non_null(strstr(err.text, "already running"));
 	stop(live, "life", &service);
@@ -145,13 +145,13 @@ static void test_unknown(void **state)
 	struct call call = live_call(20);
 	char byte;
 
-	assert_int_equal(proc_service_status(live->guest, &call, "nobody", &service, NULL),
+	assert_int_equal(lproc_service_status(live->guest, &call, "nobody", &service, NULL),
 			 -ENOENT);
-	assert_int_equal(proc_service_stop(live->guest, &call, "nobody", &service, NULL), -ENOENT);
-	assert_int_equal(proc_service_read(live->guest, &call, "nobody", 1, 0, &byte, 1, NULL),
+	assert_int_equal(lproc_service_stop(live->guest, &call, "nobody", &service, NULL), -ENOENT);
+	assert_int_equal(lproc_service_read(live->guest, &call, "nobody", 1, 0, &byte, 1, NULL),
 			 -ENOENT);
-	assert_int_equal(proc_service_status(live->guest, &call, "../x", &service, NULL), -EINVAL);
-	assert_int_equal(proc_service_status(live->guest, &call, "", &service, NULL), -EINVAL);
+	assert_int_equal(lproc_service_status(live->guest, &call, "../x", &service, NULL), -EINVAL);
+	assert_int_equal(lproc_service_status(live->guest, &call, "", &service, NULL), -EINVAL);
 }
 
 static void ready_with(struct live_guest *live, const char *name, const char *command,
@@ -221,7 +221,7 @@ static void test_ready_command(void **state)
 	struct call call = live_call(60);
 	struct error err = { 0 };
 
-	if (proc_service_start(live->guest, &call, "command", "sleep 0.3; >flag; exec sleep 1000",
+	if (lproc_service_start(live->guest, &call, "command", "sleep 0.3; >flag; exec sleep 1000",
 			       &settings, &readiness, &service, &err))
 		fail_msg("%s", err.text);
 	proc_service_free(&service);
@@ -315,7 +315,7 @@ static void test_interrupted(void **state)
 
 	cancel_init(&cancel);
 	pthread_create(&thread, NULL, fire_soon, &cancel);
-	assert_int_equal(proc_service_start(live->guest, &call, "cut", "sleep 1000", &in_workspace,
+	assert_int_equal(lproc_service_start(live->guest, &call, "cut", "sleep 1000", &in_workspace,
 					    &readiness, &service, &err),
 			 -EINTR);
 	pthread_join(thread, NULL);
@@ -335,7 +335,7 @@ static void test_refused(void **state)
 	struct call call = live_call(20);
 	struct error err = { 0 };
 
-	assert_int_equal(proc_service_start(live->guest, &call, "refused", "true", &nowhere, &none,
+	assert_int_equal(lproc_service_start(live->guest, &call, "refused", "true", &nowhere, &none,
 					    &service, &err),
 			 -ENOENT);
 	assert_non_null(strstr(err.text, "/workspace/none"));
@@ -345,7 +345,7 @@ static void test_refused(void **state)
 	start(live, "refused", "true", PROC_READY_HTTP, "ftp://x/", 1, -EINVAL, &service, &err);
 	start(live, "refused", "true", PROC_READY_FILE, "", 1, -EINVAL, &service, &err);
 	start(live, "refused", "true", PROC_READY_FILE, "x", 0, -EINVAL, &service, &err);
-	assert_int_equal(proc_service_status(live->guest, &call, "refused", &service, NULL),
+	assert_int_equal(lproc_service_status(live->guest, &call, "refused", &service, NULL),
 			 -ENOENT);
 }
 

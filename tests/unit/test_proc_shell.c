@@ -33,7 +33,7 @@ static struct talk *open_talk(void **state, const char *id, const struct proc_se
 	talk->live = live_guest_need(state);
 	talk->id = id;
 	talk->step = 4096;
-	if (proc_shell_open(talk->live->guest, &call, id, settings, 100, 40, &talk->shell, &err))
+	if (lproc_shell_open(talk->live->guest, &call, id, settings, 100, 40, &talk->shell, &err))
 		fail_msg("open %s: %s", id, err.text);
 	return talk;
 }
@@ -43,7 +43,7 @@ static void close_talk(struct talk *talk)
 	struct call call = live_call(20);
 	struct error err = { 0 };
 
-	if (proc_shell_close(talk->live->guest, &call, talk->id, &talk->shell, &err))
+	if (lproc_shell_close(talk->live->guest, &call, talk->id, &talk->shell, &err))
 		fail_msg("close %s: %s", talk->id, err.text);
 	assert_string_equal(talk->shell.state, "stopped");
 	free(talk);
@@ -57,7 +57,7 @@ static ssize_t listen(struct talk *talk)
 	ssize_t got;
 
 	assert_true(talk->len + talk->step < sizeof(talk->text));
-	got = proc_shell_read(talk->live->guest, &call, talk->id, talk->shell.cursor,
+	got = lproc_shell_read(talk->live->guest, &call, talk->id, talk->shell.cursor,
 			      talk->text + talk->len, talk->step, &talk->shell, &err);
 	if (got < 0)
 		fail_msg("read %s: %s", talk->id, err.text);
@@ -82,7 +82,7 @@ static void type(struct talk *talk, const char *text, size_t len)
 	struct error err = { 0 };
 
 	for (size_t done = 0; done < len;) {
-		ssize_t took = proc_shell_write(talk->live->guest, &call, talk->id, text + done,
+		ssize_t took = lproc_shell_write(talk->live->guest, &call, talk->id, text + done,
 						len - done, &err);
 
 		if (took <= 0)
@@ -142,7 +142,7 @@ static void test_long_input(void **state)
 	for (int i = 0; i < 1000; i++)
 		buf_adds(&text, "\342\202\254");
 	assert_int_equal(
-		proc_shell_write(talk->live->guest, &call, "long", text.data, text.len, NULL),
+		lproc_shell_write(talk->live->guest, &call, "long", text.data, text.len, NULL),
 		1023);
 	type(talk, text.data + 1023, text.len - 1023);
 	TYPE(talk, "\n\004");
@@ -158,11 +158,11 @@ static void test_interrupt_reaches_the_job(void **state)
 
 	TYPE(talk, "sh -c 'echo st\"\"art; exec sleep 1000'\n");
 	wait_text(talk, "start\r\n");
-	assert_int_equal(proc_shell_signal(talk->live->guest, &call, "int", "INT", NULL), 0);
+	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "INT", NULL), 0);
 	TYPE(talk, "echo goes\"on\"\n");
 	wait_text(talk, "goeson");
-	assert_int_equal(proc_shell_signal(talk->live->guest, &call, "int", "USR1", NULL), -EINVAL);
-	assert_int_equal(proc_shell_signal(talk->live->guest, &call, "int", "KILL", NULL), 0);
+	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "USR1", NULL), -EINVAL);
+	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "KILL", NULL), 0);
 	while (strcmp(talk->shell.state, "running") == 0 && call_sleep(&call, 0.02) == 0)
 		listen(talk);
 	assert_string_equal(talk->shell.state, "stopped");
@@ -181,7 +181,7 @@ static void test_end(void **state)
 	assert_string_equal(talk->shell.state, "stopped");
 	assert_true(talk->shell.has_exit_code);
 	assert_int_equal(talk->shell.exit_code, 5);
-	assert_int_equal(proc_shell_write(talk->live->guest, &call, "end", "x", 1, NULL), -EBUSY);
+	assert_int_equal(lproc_shell_write(talk->live->guest, &call, "end", "x", 1, NULL), -EBUSY);
 	close_talk(talk);
 }
 
@@ -209,17 +209,17 @@ static void test_errors(void **state)
 	struct error err = { 0 };
 	char bytes[4096];
 
-	assert_int_equal(proc_shell_open(guest, &call, "taken", &settings, 80, 24, &shell, &err),
+	assert_int_equal(lproc_shell_open(guest, &call, "taken", &settings, 80, 24, &shell, &err),
 			 -EEXIST);
-	assert_int_equal(proc_shell_open(guest, &call, "no way", &settings, 80, 24, &shell, &err),
+	assert_int_equal(lproc_shell_open(guest, &call, "no way", &settings, 80, 24, &shell, &err),
 			 -EINVAL);
-	assert_int_equal(proc_shell_open(guest, &call, "lost", &nowhere, 80, 24, &shell, &err),
+	assert_int_equal(lproc_shell_open(guest, &call, "lost", &nowhere, 80, 24, &shell, &err),
 			 -ENOENT);
-	assert_int_equal(proc_shell_read(guest, &call, "none", 0, bytes, 4096, &shell, NULL),
+	assert_int_equal(lproc_shell_read(guest, &call, "none", 0, bytes, 4096, &shell, NULL),
 			 -ENOENT);
-	assert_int_equal(proc_shell_write(guest, &call, "none", "x", 1, NULL), -ENOENT);
-	assert_int_equal(proc_shell_signal(guest, &call, "none", "HUP", NULL), -ENOENT);
-	assert_int_equal(proc_shell_close(guest, &call, "none", &shell, NULL), -ENOENT);
+	assert_int_equal(lproc_shell_write(guest, &call, "none", "x", 1, NULL), -ENOENT);
+	assert_int_equal(lproc_shell_signal(guest, &call, "none", "HUP", NULL), -ENOENT);
+	assert_int_equal(lproc_shell_close(guest, &call, "none", &shell, NULL), -ENOENT);
 	close_talk(talk);
 }
 
@@ -233,9 +233,9 @@ static void test_odd_bytes(void **state)
 
 	TYPE(talk, "stty -echo; echo g''o; head -n 1 | od -An -tx1\n");
 	wait_text(talk, "go\r\n");
-	assert_int_equal(proc_shell_write(talk->live->guest, &call, "odd", "a\377\376b\n", 5, NULL),
+	assert_int_equal(lproc_shell_write(talk->live->guest, &call, "odd", "a\377\376b\n", 5, NULL),
 			 1);
-	took = proc_shell_write(talk->live->guest, &call, "odd", "\377\376b\n", 4, NULL);
+	took = lproc_shell_write(talk->live->guest, &call, "odd", "\377\376b\n", 4, NULL);
 	assert_int_equal(took, live_guest_is_reference() ? -EILSEQ : 2);
 	TYPE(talk, "b\n");
 	wait_text(talk, live_guest_is_reference() ? "61 62 0a" : "61 ff fe 62 0a");

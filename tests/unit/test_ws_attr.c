@@ -72,7 +72,7 @@ static void test_parse_hostile(void **state)
 
 static int set(struct fixture *f, const char *path, unsigned mask, const struct ws_attr *in)
 {
-	return ws_setattr(f->ws, &f->call, path, NULL, mask, in, &f->attr, &f->err);
+	return lws_setattr(f->ws, &f->call, path, NULL, mask, in, &f->attr, &f->err);
 }
 
 static void test_mode_and_size(void **state)
@@ -166,7 +166,7 @@ static void test_times(void **state)
 static void test_with_unsent(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0600);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0600);
 	struct ws_attr in = { .mode = 0444, .mtime = { .tv_sec = 1000 } };
 	struct stat st;
 
@@ -205,7 +205,7 @@ static void test_statfs(void **state)
 	FIXTURE;
 	struct ws_statfs fs;
 
-	ok(f, ws_statfs(f->ws, &f->call, &fs, &f->err));
+	ok(f, lws_statfs(f->ws, &f->call, &fs, &f->err));
 	assert_true(fs.block_size >= 512);
 	assert_true(fs.blocks >= fs.blocks_free);
 	assert_int_equal(fs.name_max, 255);

@@ -37,52 +37,52 @@ static int staged_files(struct fixture *f)
 static void test_away(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
 
 	ws_must_write(f, file, 0, "precious");
 	f->guest->fault = FAKE_REFUSE;
 	f->guest->faults = 2;
-	assert_int_equal(ws_flush(file, &f->call, &f->err), -ENOTCONN);
-	assert_int_equal(ws_sync(f->ws, &f->call, &f->err), -ENOTCONN);
+	assert_int_equal(lws_flush(file, &f->call, &f->err), -ENOTCONN);
+	assert_int_equal(lws_sync(f->ws, &f->call, &f->err), -ENOTCONN);
 	ws_has(f, "f", "");
 	ws_reads(f, file, 0, "precious");
-	ok(f, ws_flush(file, &f->call, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
 	ws_has(f, "f", "precious");
-	ok(f, ws_close(file, &f->call, &f->err));
+	ok(f, lws_close(file, &f->call, &f->err));
 }
 
 /* Nobody flushed: the last close tries, and says so when it cannot. */
 static void test_close_fails(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
 
 	ws_must_write(f, file, 0, "lost");
 	f->guest->fault = FAKE_REFUSE;
 	f->guest->faults = 1;
-	assert_int_equal(ws_close(file, &f->call, &f->err), -ENOTCONN);
+	assert_int_equal(lws_close(file, &f->call, &f->err), -ENOTCONN);
 	assert_non_null(strstr(f->err.text, "gone"));
 
 	file = ws_must_open(f, "f", O_RDWR, 0);
 	ws_must_write(f, file, 0, "kept");
-	ok(f, ws_close(file, &f->call, &f->err));
+	ok(f, lws_close(file, &f->call, &f->err));
 	ws_has(f, "f", "kept");
 }
 
 static void full(struct fixture *f, size_t size)
 {
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
 	char *bytes = bytes_of(size, 'x');
 
 	ws_must_write(f, file, 0, bytes);
 	f->guest->profile = FULL;
-	assert_int_equal(ws_flush(file, &f->call, &f->err), -EFBIG);
-	assert_int_equal(ws_fsync(file, &f->call, false, &f->err), -EFBIG);
+	assert_int_equal(lws_flush(file, &f->call, &f->err), -EFBIG);
+	assert_int_equal(lws_fsync(file, &f->call, false, &f->err), -EFBIG);
 	assert_int_equal(staged_files(f), 0);
 	f->guest->profile = NULL;
-	ok(f, ws_flush(file, &f->call, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
 	ws_has(f, "f", bytes);
-	ok(f, ws_close(file, &f->call, &f->err));
+	ok(f, lws_close(file, &f->call, &f->err));
 	assert_int_equal(staged_files(f), 0);
 	free(bytes);
 }
@@ -103,14 +103,14 @@ static void test_full_upload(void **state)
 static void test_full_staging(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
 	char *bytes = bytes_of(100000, 'x');
 
 	ws_must_write(f, file, 0, bytes);
 	ok(f, ws_stage_prepare(f->ws, &f->call, &f->err));
 	f->guest->fault = FAKE_FULL;
 	f->guest->faults = 1;
-	assert_int_equal(ws_flush(file, &f->call, NULL), -ENOSPC);
+	assert_int_equal(lws_flush(file, &f->call, NULL), -ENOSPC);
 	assert_int_equal(staged_files(f), 0);
 	ws_must_close(f, file);
 	ws_has(f, "f", bytes);
@@ -121,14 +121,14 @@ static void test_full_staging(void **state)
 static void append_full(struct fixture *f, size_t size)
 {
 	char *old = bytes_of(1000, 'o'), *new = bytes_of(size, 'n'), *both;
-	struct ws_file *file;
+	struct lws_file *file;
 	struct stat st;
 
 	ws_put(f, "log", old);
 	file = ws_must_open(f, "log", O_WRONLY | O_APPEND, 0);
 	ws_must_write(f, file, 1000, new);
 	f->guest->profile = FULL;
-	assert_int_equal(ws_flush(file, &f->call, &f->err), -EFBIG);
+	assert_int_equal(lws_flush(file, &f->call, &f->err), -EFBIG);
 	stat(ws_real(f, "log"), &st);
 	assert_int_equal(st.st_size, 1000);
 	f->guest->profile = NULL;
@@ -156,7 +156,7 @@ static void test_append_full_upload(void **state)
 static void append_lost(struct fixture *f, size_t size, int faults)
 {
 	char *new = bytes_of(size, 'n'), *both;
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr attr;
 
 	ws_put(f, "log", "old");
@@ -164,9 +164,9 @@ static void append_lost(struct fixture *f, size_t size, int faults)
 	ws_must_write(f, file, 0, new);
 	f->guest->fault = FAKE_INTERRUPT;
 	f->guest->faults = faults;
-	assert_int_equal(ws_flush(file, &f->call, &f->err), -EINTR);
+	assert_int_equal(lws_flush(file, &f->call, &f->err), -EINTR);
 	f->guest->faults = 0;
-	ok(f, ws_stat(f->ws, &f->call, "log", &attr, &f->err));
+	ok(f, lws_stat(f->ws, &f->call, "log", &attr, &f->err));
 	ws_must_write(f, file, 0, "more");
 	ws_must_close(f, file);
 	assert_true(asprintf(&both, "old%smore", new) > 0);
@@ -195,7 +195,7 @@ static void test_append_lost_upload(void **state)
 static void test_sync(void **state)
 {
 	FIXTURE;
-	struct ws_file *files[3];
+	struct lws_file *files[3];
 	char name[2] = "0";
 
 	for (int i = 0; i < 3; i++) {
@@ -204,12 +204,12 @@ static void test_sync(void **state)
 		ws_must_write(f, files[i], 0, name);
 	}
 	assert_int_equal(unlink(ws_real(f, "1")), 0);
-	assert_int_equal(ws_sync(f->ws, &f->call, &f->err), -ESTALE);
+	assert_int_equal(lws_sync(f->ws, &f->call, &f->err), -ESTALE);
 	ws_has(f, "0", "0");
 	ws_has(f, "2", "2");
 	assert_int_equal(access(ws_real(f, "1"), F_OK), -1); /* and not made again */
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(ws_close(files[i], &f->call, &f->err), i == 1 ? -ESTALE : 0);
+		assert_int_equal(lws_close(files[i], &f->call, &f->err), i == 1 ? -ESTALE : 0);
 }
 
 static int never(void *arg, const char *name, const struct ws_attr *attr)
@@ -231,17 +231,17 @@ static void test_lies(void **state)
 	struct ws_attr attr;
 
 	f->guest->profile = "stat() { echo nonsense; }";
-	assert_int_equal(ws_stat(f->ws, &f->call, "f", &attr, &f->err), -EPROTO);
+	assert_int_equal(lws_stat(f->ws, &f->call, "f", &attr, &f->err), -EPROTO);
 	f->guest->profile = "find() { echo \"$1/..//" STATS "\"; }";
-	assert_int_equal(ws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
+	assert_int_equal(lws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
 	f->guest->profile = "find() { echo \"$1/a/b//" STATS "\"; }";
-	assert_int_equal(ws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
+	assert_int_equal(lws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
 	f->guest->profile = "find() { echo \"/etc/passwd//" STATS "\"; }";
-	assert_int_equal(ws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
+	assert_int_equal(lws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
 	f->guest->profile = "find() { echo half; }";
-	assert_int_equal(ws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
+	assert_int_equal(lws_list(f->ws, &f->call, "", never, NULL, &f->err), -EPROTO);
 	f->guest->profile = "find() { echo 'x: Input/output error' >&2; }";
-	assert_int_equal(ws_list(f->ws, &f->call, "", never, NULL, &f->err), -EIO);
+	assert_int_equal(lws_list(f->ws, &f->call, "", never, NULL, &f->err), -EIO);
 }
 
 /* The guest changed a file that is being read: what comes is of one version or the other. */
@@ -249,20 +249,20 @@ static void test_changed(void **state)
 {
 	FIXTURE;
 	char *old = bytes_of(300000, 'a'), *new = bytes_of(300000, 'b'), got[4096];
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr before, after;
 
 	ws_put(f, "f", old);
 	file = ws_must_open(f, "f", O_RDONLY, 0);
-	assert_int_equal(ws_read(file, &f->call, 0, got, 4096, &f->err), 4096);
+	assert_int_equal(lws_read(file, &f->call, 0, got, 4096, &f->err), 4096);
 	assert_int_equal(got[0], 'a');
-	ok(f, ws_fstat(file, &f->call, &before, &f->err));
+	ok(f, lws_fstat(file, &f->call, &before, &f->err));
 	ws_put(f, "f", new);
-	assert_int_equal(ws_read(file, &f->call, 200000, got, 4096, &f->err), 4096);
+	assert_int_equal(lws_read(file, &f->call, 200000, got, 4096, &f->err), 4096);
 	assert_int_equal(got[0], 'b');
-	assert_int_equal(ws_read(file, &f->call, 0, got, 4096, &f->err), 4096);
+	assert_int_equal(lws_read(file, &f->call, 0, got, 4096, &f->err), 4096);
 	assert_int_equal(got[0], 'b'); /* what was fetched before is not used any more */
-	ok(f, ws_fstat(file, &f->call, &after, &f->err));
+	ok(f, lws_fstat(file, &f->call, &after, &f->err));
 	assert_memory_not_equal(&before.mtime, &after.mtime, sizeof(after.mtime));
 	ws_must_close(f, file);
 	free(old);
@@ -272,7 +272,7 @@ static void test_changed(void **state)
 static void test_cancelled(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	struct lws_file *file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
 	struct cancel cancel;
 	struct call call;
 
@@ -281,9 +281,9 @@ static void test_cancelled(void **state)
 	cancel_fire(&cancel);
 	assert_int_equal(ws_latch_take(&file->inode->gate, &f->call, WS_EXCLUSIVE, &f->err), 0);
 	ws_must_write(f, file, 0, "x");
-	assert_int_equal(ws_flush(file, &call, &f->err), -EINTR);
+	assert_int_equal(lws_flush(file, &call, &f->err), -EINTR);
 	call = call_within(0.01, NULL);
-	assert_int_equal(ws_flush(file, &call, &f->err), -ETIMEDOUT);
+	assert_int_equal(lws_flush(file, &call, &f->err), -ETIMEDOUT);
 	ws_latch_drop(&file->inode->gate);
 	ws_must_close(f, file);
 	ws_has(f, "f", "x");
@@ -305,25 +305,25 @@ static void *work(void *arg)
 	struct fixture *f = worker->f;
 	struct call call = call_within(60, NULL);
 	char line[20], bytes[4096];
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr attr;
 	long failed = 0;
 
-	failed |= ws_open(f->ws, &call, "shared", O_RDWR | O_APPEND | O_CREAT, 0644, &file, &attr,
-			  NULL);
+	failed |= lws_open(f->ws, &call, "shared", O_RDWR | O_APPEND | O_CREAT, 0644, &file, &attr,
+			   NULL);
 	for (int i = 0; !failed && i < ROUNDS; i++) {
 		snprintf(line, sizeof(line), "%d:%02d\n", worker->number, i);
-		failed |= ws_write(file, &call, 0, line, 5, NULL);
-		failed |= i % 3 ? 0 : ws_flush(file, &call, NULL);
-		failed |= ws_read(file, &call, 0, bytes, sizeof(bytes), NULL) < 5;
+		failed |= lws_write(file, &call, 0, line, 5, NULL);
+		failed |= i % 3 ? 0 : lws_flush(file, &call, NULL);
+		failed |= lws_read(file, &call, 0, bytes, sizeof(bytes), NULL) < 5;
 		if (worker->number == 0 && i == 5)
-			failed |= ws_rename(f->ws, &call, "shared", "moved", 0, NULL);
+			failed |= lws_rename(f->ws, &call, "shared", "moved", 0, NULL);
 		if (worker->number == 1 && i == 8)
-			failed |= ws_fstat(file, &call, &attr, NULL);
+			failed |= lws_fstat(file, &call, &attr, NULL);
 	}
 	if (!failed) {
-		failed |= ws_flush(file, &call, NULL);
-		failed |= ws_close(file, &call, NULL);
+		failed |= lws_flush(file, &call, NULL);
+		failed |= lws_close(file, &call, NULL);
 	}
 	return (void *)failed;
 }
@@ -333,7 +333,7 @@ static void test_threads(void **state)
 	FIXTURE;
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
-	struct ws_file *file;
+	struct lws_file *file;
 	struct stat st;
 
 	file = ws_must_open(f, "shared", O_RDWR | O_CREAT, 0644);

@@ -8,11 +8,11 @@ static void test_create(void **state)
 {
 	FIXTURE;
 	struct ws_attr attr;
-	struct ws_file *file;
+	struct lws_file *file;
 	struct stat st;
 
-	ok(f, ws_open(f->ws, &f->call, "new", O_WRONLY | O_CREAT | O_EXCL, 0640, &file, &attr,
-		      &f->err));
+	ok(f, lws_open(f->ws, &f->call, "new", O_WRONLY | O_CREAT | O_EXCL, 0640, &file, &attr,
+		       &f->err));
 	assert_int_equal(attr.mode, S_IFREG | 0640);
 	assert_int_equal(attr.size, 0);
 	assert_int_equal(attr.nlink, 1);
@@ -25,7 +25,7 @@ static void test_create(void **state)
 	ws_has(f, "new", "hello world\n");
 	assert_int_equal(stat(ws_real(f, "new"), &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0640);
-	ok(f, ws_stat(f->ws, &f->call, "new", &attr, &f->err));
+	ok(f, lws_stat(f->ws, &f->call, "new", &attr, &f->err));
 	assert_int_equal(attr.ino, st.st_ino);
 	assert_int_equal(attr.dev, st.st_dev);
 	assert_int_equal(attr.mtime.tv_sec, st.st_mtim.tv_sec);
@@ -40,7 +40,7 @@ static void test_create_modes(void **state)
 	struct stat st;
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
-		struct ws_file *file;
+		struct lws_file *file;
 		char name[20];
 
 		snprintf(name, sizeof(name), "m%zu", i);
@@ -57,9 +57,9 @@ static void test_create_modes(void **state)
 
 static int opens(struct fixture *f, const char *path, int flags)
 {
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr attr;
-	int rc = ws_open(f->ws, &f->call, path, flags, 0644, &file, &attr, &f->err);
+	int rc = lws_open(f->ws, &f->call, path, flags, 0644, &file, &attr, &f->err);
 
 	if (!rc)
 		ws_must_close(f, file);
@@ -101,7 +101,7 @@ static void test_open_errors(void **state)
 static void test_write_in_place(void **state)
 {
 	FIXTURE;
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr attr;
 	struct stat before, after;
 
@@ -113,12 +113,12 @@ static void test_write_in_place(void **state)
 	ws_must_write(f, file, 3, "B");
 	ws_reads(f, file, 0, "01aB456c89");
 	ws_must_write(f, file, 12, "end");
-	ok(f, ws_fstat(file, &f->call, &attr, &f->err));
+	ok(f, lws_fstat(file, &f->call, &attr, &f->err));
 	assert_int_equal(attr.size, 15);
-	ok(f, ws_stat(f->ws, &f->call, "f", &attr, &f->err));
+	ok(f, lws_stat(f->ws, &f->call, "f", &attr, &f->err));
 	assert_int_equal(attr.size, 15);
 	ws_has(f, "f", "0123456789");
-	ok(f, ws_fsync(file, &f->call, false, &f->err));
+	ok(f, lws_fsync(file, &f->call, false, &f->err));
 	stat(ws_real(f, "f"), &after);
 	assert_int_equal(before.st_ino, after.st_ino);
 	assert_int_equal(after.st_size, 15);
@@ -129,14 +129,14 @@ static void test_write_in_place(void **state)
 static void test_append(void **state)
 {
 	FIXTURE;
-	struct ws_file *file, *placed;
+	struct lws_file *file, *placed;
 
 	ws_put(f, "log", "one\n");
 	file = ws_must_open(f, "log", O_WRONLY | O_APPEND, 0);
 	ws_must_write(f, file, 4, "two\n");
 	ws_put(f, "log", "one\nguest\n"); /* the guest appends too */
 	ws_must_write(f, file, 8, "three\n");
-	ok(f, ws_flush(file, &f->call, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
 	ws_has(f, "log", "one\nguest\ntwo\nthree\n");
 
 	/* a placed write of another handle comes after what was appended before it */
@@ -156,17 +156,17 @@ static void test_large(void **state)
 	FIXTURE;
 	size_t size = 3 << 20;
 	char *bytes = malloc(size), *back = malloc(size);
-	struct ws_file *file = ws_must_open(f, "big", O_RDWR | O_CREAT, 0600);
+	struct lws_file *file = ws_must_open(f, "big", O_RDWR | O_CREAT, 0600);
 	ssize_t got;
 
 	for (size_t i = 0; i < size; i++)
 		bytes[i] = (char)(i * 7 + i / 251);
 	for (size_t at = 0; at < size; at += 65536)
-		ok(f, ws_write(file, &f->call, (int64_t)at, bytes + at, 65536, &f->err));
-	ok(f, ws_flush(file, &f->call, &f->err));
+		ok(f, lws_write(file, &f->call, (int64_t)at, bytes + at, 65536, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
 	assert_int_equal(f->guest->uploads, 1);
 	for (size_t at = 0; at < size; at += (size_t)got) {
-		got = ws_read(file, &f->call, (int64_t)at, back + at, 131072, &f->err);
+		got = lws_read(file, &f->call, (int64_t)at, back + at, 131072, &f->err);
 		ok(f, got - 1);
 	}
 	assert_memory_equal(bytes, back, size);
@@ -183,12 +183,13 @@ static void test_huge(void **state)
 	size_t chunk = 1 << 20;
 	int chunks = 36;
 	char *bytes = malloc(chunk), *back = malloc(chunk);
-	struct ws_file *file = ws_must_open(f, "huge", O_WRONLY | O_CREAT, 0600);
+	struct lws_file *file = ws_must_open(f, "huge", O_WRONLY | O_CREAT, 0600);
 	int fd;
 
 	for (int i = 0; i < chunks; i++) {
 		memset(bytes, i + 1, chunk);
-		ok(f, ws_write(file, &f->call, (int64_t)i * (int64_t)chunk, bytes, chunk, &f->err));
+		ok(f,
+		   lws_write(file, &f->call, (int64_t)i * (int64_t)chunk, bytes, chunk, &f->err));
 	}
 	ws_must_close(f, file);
 	assert_int_equal(f->guest->uploads, 3);
@@ -207,7 +208,7 @@ static void test_huge(void **state)
 static void test_scattered(void **state)
 {
 	FIXTURE;
-	struct ws_file *file = ws_must_open(f, "db", O_RDWR | O_CREAT, 0600);
+	struct lws_file *file = ws_must_open(f, "db", O_RDWR | O_CREAT, 0600);
 	struct stat st;
 
 	for (int i = 2999; i >= 0; i--)
@@ -224,21 +225,21 @@ static void test_scattered(void **state)
 static void test_unlinked(void **state)
 {
 	FIXTURE;
-	struct ws_file *file;
+	struct lws_file *file;
 	struct ws_attr attr;
 
 	file = ws_must_open(f, "tmp", O_RDWR | O_CREAT, 0600);
 	ws_must_write(f, file, 0, "before");
-	ok(f, ws_unlink(f->ws, &f->call, "tmp", &f->err));
-	assert_int_equal(ws_stat(f->ws, &f->call, "tmp", &attr, &f->err), -ENOENT);
+	ok(f, lws_unlink(f->ws, &f->call, "tmp", &f->err));
+	assert_int_equal(lws_stat(f->ws, &f->call, "tmp", &attr, &f->err), -ENOENT);
 	ws_must_write(f, file, 6, " after");
-	ok(f, ws_flush(file, &f->call, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
 	ws_reads(f, file, 0, "before after");
-	ok(f, ws_fstat(file, &f->call, &attr, &f->err));
+	ok(f, lws_fstat(file, &f->call, &attr, &f->err));
 	assert_int_equal(attr.nlink, 0);
 	assert_int_equal(attr.size, 12);
 	attr.size = 6;
-	ok(f, ws_setattr(f->ws, &f->call, "tmp", file, WS_SET_SIZE, &attr, &attr, &f->err));
+	ok(f, lws_setattr(f->ws, &f->call, "tmp", file, WS_SET_SIZE, &attr, &attr, &f->err));
 	ws_reads(f, file, 0, "before");
 	ws_must_close(f, file);
 }
@@ -246,16 +247,16 @@ static void test_unlinked(void **state)
 static void test_renamed(void **state)
 {
 	FIXTURE;
-	struct ws_file *file, *old;
+	struct lws_file *file, *old;
 	struct ws_attr attr;
 
-	ok(f, ws_mkdir(f->ws, &f->call, "d", 0755, &attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "d", 0755, &attr, &f->err));
 	file = ws_must_open(f, "d/a", O_RDWR | O_CREAT, 0600);
 	ws_put(f, "target", "old");
 	old = ws_must_open(f, "target", O_RDONLY, 0);
 	ws_must_write(f, file, 0, "moved");
-	ok(f, ws_rename(f->ws, &f->call, "d", "e", 0, &f->err));
-	ok(f, ws_rename(f->ws, &f->call, "e/a", "target", 0, &f->err));
+	ok(f, lws_rename(f->ws, &f->call, "d", "e", 0, &f->err));
+	ok(f, lws_rename(f->ws, &f->call, "e/a", "target", 0, &f->err));
 	ws_reads(f, old, 0, "old");
 	ws_must_close(f, file);
 	ws_has(f, "target", "moved");
@@ -266,7 +267,7 @@ static void test_renamed(void **state)
 static void test_stale(void **state)
 {
 	FIXTURE;
-	struct ws_file *file;
+	struct lws_file *file;
 	char byte;
 
 	ws_put(f, "f", "mine");
@@ -274,10 +275,10 @@ static void test_stale(void **state)
 	ws_must_write(f, file, 0, "MINE");
 	ws_put(f, "other", "other");
 	assert_int_equal(rename(ws_real(f, "other"), ws_real(f, "f")), 0);
-	assert_int_equal(ws_flush(file, &f->call, &f->err), -ESTALE);
-	assert_int_equal(ws_read(file, &f->call, 4, &byte, 1, &f->err), -ESTALE);
+	assert_int_equal(lws_flush(file, &f->call, &f->err), -ESTALE);
+	assert_int_equal(lws_read(file, &f->call, 4, &byte, 1, &f->err), -ESTALE);
 	ws_has(f, "f", "other");
-	ok(f, ws_close(file, &f->call, &f->err)); /* it had been told */
+	ok(f, lws_close(file, &f->call, &f->err)); /* it had been told */
 }
 
 static const struct CMUnitTest tests[] = {

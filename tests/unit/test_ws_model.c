@@ -13,7 +13,7 @@
 #define SIZE_MAX_MODEL 60000
 
 struct pair {
-	struct ws_file *file;
+	struct lws_file *file;
 	int fd;
 	int flags;
 };
@@ -114,7 +114,7 @@ static void do_open(struct model *m)
 
 	if (pair->file)
 		return;
-	rc = ws_open(m->f->ws, &m->f->call, path, flags, mode, &pair->file, &attr, &m->f->err);
+	rc = lws_open(m->f->ws, &m->f->call, path, flags, mode, &pair->file, &attr, &m->f->err);
 	pair->fd = open(plain(m, path), flags | O_NOFOLLOW, mode);
 	same(m, "open", path, rc, result(pair->fd));
 	if (rc) {
@@ -148,7 +148,7 @@ static void do_write(struct model *m)
 		return;
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = (char)pick(m, 256);
-	same(m, "write", "", ws_write(pair->file, &m->f->call, offset, bytes, len, &m->f->err), 0);
+	same(m, "write", "", lws_write(pair->file, &m->f->call, offset, bytes, len, &m->f->err), 0);
 	assert_int_equal(pwrite(pair->fd, bytes, len, offset), len);
 }
 
@@ -162,7 +162,7 @@ static void do_read(struct model *m)
 
 	if (!pair || (pair->flags & O_ACCMODE) == O_WRONLY)
 		return;
-	count = ws_read(pair->file, &m->f->call, offset, got, len, &m->f->err);
+	count = lws_read(pair->file, &m->f->call, offset, got, len, &m->f->err);
 	wanted = pread(pair->fd, expected, len, offset);
 	same(m, "read", "", count, wanted);
 	assert_memory_equal(got, expected, (size_t)wanted);
@@ -179,15 +179,15 @@ static void do_flush(struct model *m)
 	if (!pair)
 		return;
 	if (maybe_interrupt(m)) {
-		rc = ws_flush(pair->file, &m->f->call, &m->f->err);
+		rc = lws_flush(pair->file, &m->f->call, &m->f->err);
 		if (rc && rc != -EINTR && rc != -ENOTCONN)
 			same(m, "flush", "", rc, 0);
 		m->f->guest->faults = 0;
 	}
-	rc = pick(m, 2) ? ws_flush(pair->file, &m->f->call, &m->f->err) :
-			  ws_fsync(pair->file, &m->f->call, pick(m, 2), &m->f->err);
+	rc = pick(m, 2) ? lws_flush(pair->file, &m->f->call, &m->f->err) :
+			  lws_fsync(pair->file, &m->f->call, pick(m, 2), &m->f->err);
 	same(m, "flush", "", rc, 0);
-	same(m, "fstat", "", ws_fstat(pair->file, &m->f->call, &attr, &m->f->err), 0);
+	same(m, "fstat", "", lws_fstat(pair->file, &m->f->call, &attr, &m->f->err), 0);
 	fstat(pair->fd, &st);
 	same_attr(m, "(open)", &attr, &st);
 }
@@ -197,8 +197,8 @@ static void close_pair(struct model *m, struct pair *pair)
 	if (!pair->file)
 		return;
 	if (pick(m, 2))
-		same(m, "flush", "", ws_flush(pair->file, &m->f->call, &m->f->err), 0);
-	same(m, "close", "", ws_close(pair->file, &m->f->call, &m->f->err), 0);
+		same(m, "flush", "", lws_flush(pair->file, &m->f->call, &m->f->err), 0);
+	same(m, "close", "", lws_close(pair->file, &m->f->call, &m->f->err), 0);
 	close(pair->fd);
 	pair->file = NULL;
 }
@@ -226,8 +226,8 @@ static void do_setattr(struct model *m)
 	lstat(plain(m, path), &st);
 	if (!pair && (S_ISLNK(st.st_mode) && mask != WS_SET_MTIME))
 		return;
-	rc = ws_setattr(m->f->ws, &m->f->call, path, pair ? pair->file : NULL, mask, &in, &attr,
-			&m->f->err);
+	rc = lws_setattr(m->f->ws, &m->f->call, path, pair ? pair->file : NULL, mask, &in, &attr,
+			 &m->f->err);
 	if (pair) {
 		path = "(open)";
 		if (mask == WS_SET_SIZE)
@@ -260,7 +260,7 @@ static void do_rename(struct model *m)
 	const char *from = some_path(m), *to = some_path(m);
 	unsigned flags = pick(m, 4) ? 0 : RENAME_NOREPLACE;
 	bool lost = maybe_interrupt(m);
-	int rc = ws_rename(m->f->ws, &m->f->call, from, to, flags, &m->f->err);
+	int rc = lws_rename(m->f->ws, &m->f->call, from, to, flags, &m->f->err);
 
 	m->f->guest->faults = 0;
 	if (lost && rc == -ENOTCONN)
@@ -277,7 +277,7 @@ static void do_unlink(struct model *m)
 {
 	const char *path = some_path(m);
 	bool lost = maybe_interrupt(m);
-	int rc = ws_unlink(m->f->ws, &m->f->call, path, &m->f->err);
+	int rc = lws_unlink(m->f->ws, &m->f->call, path, &m->f->err);
 
 	m->f->guest->faults = 0;
 	if (lost && rc == -ENOTCONN)
@@ -300,21 +300,21 @@ static void do_name(struct model *m)
 
 	switch (pick(m, 4)) {
 	case 0:
-		rc = ws_mkdir(f->ws, &f->call, path, 0755, &attr, &f->err);
+		rc = lws_mkdir(f->ws, &f->call, path, 0755, &attr, &f->err);
 		expected = result(mkdir(plain(m, path), 0755));
 		break;
 	case 1:
-		rc = ws_rmdir(f->ws, &f->call, path, &f->err);
+		rc = lws_rmdir(f->ws, &f->call, path, &f->err);
 		expected = result(rmdir(plain(m, path)));
 		break;
 	case 2:
 		/* leads nowhere: the kernel never hands over a path with a link in its middle */
 		snprintf(target, sizeof(target), "no/%s", other);
-		rc = ws_symlink(f->ws, &f->call, target, path, &attr, &f->err);
+		rc = lws_symlink(f->ws, &f->call, target, path, &attr, &f->err);
 		expected = result(symlink(target, plain(m, path)));
 		break;
 	default:
-		rc = ws_link(f->ws, &f->call, path, other, &attr, &f->err);
+		rc = lws_link(f->ws, &f->call, path, other, &attr, &f->err);
 		expected = result(link(plain(m, path), plain(m, other)));
 	}
 	same(m, "a name", path, rc, expected);
@@ -327,12 +327,12 @@ static void do_stat(struct model *m)
 	struct ws_attr attr;
 	struct stat st;
 	ssize_t len;
-	int rc = ws_stat(m->f->ws, &m->f->call, path, &attr, &m->f->err);
+	int rc = lws_stat(m->f->ws, &m->f->call, path, &attr, &m->f->err);
 
 	same(m, "stat", path, rc, result(lstat(plain(m, path), &st)));
 	if (!rc)
 		same_attr(m, path, &attr, &st);
-	rc = ws_readlink(m->f->ws, &m->f->call, path, target, sizeof(target), &m->f->err);
+	rc = lws_readlink(m->f->ws, &m->f->call, path, target, sizeof(target), &m->f->err);
 	len = readlink(plain(m, path), wanted, sizeof(wanted) - 1);
 	same(m, "readlink", path, rc, result((int)len));
 	if (!rc) {
@@ -360,7 +360,7 @@ static void compare_dir(struct model *m, const char *path)
 		count++;
 	closedir(dir);
 	same(m, "list", path,
-	     ws_list(m->f->ws, &m->f->call, path, compare_entry, &listed, &m->f->err), 0);
+	     lws_list(m->f->ws, &m->f->call, path, compare_entry, &listed, &m->f->err), 0);
 	same(m, "entries", path, listed.count, count);
 }
 
@@ -396,7 +396,7 @@ static int compare_entry(void *arg, const char *name, const struct ws_attr *attr
 
 static void compare(struct model *m)
 {
-	same(m, "sync", "", ws_sync(m->f->ws, &m->f->call, &m->f->err), 0);
+	same(m, "sync", "", lws_sync(m->f->ws, &m->f->call, &m->f->err), 0);
 	compare_dir(m, "");
 }
 

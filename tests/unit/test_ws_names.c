@@ -45,10 +45,10 @@ static void test_odd_names(void **state)
 
 	for (size_t i = 0; i < sizeof(odd_names) / sizeof(*odd_names); i++) {
 		const char *name = odd_names[i];
-		struct ws_file *file;
+		struct lws_file *file;
 
 		seen.count = 0;
-		ok(f, ws_mkdir(f->ws, &f->call, name, 0751, &f->attr, &f->err));
+		ok(f, lws_mkdir(f->ws, &f->call, name, 0751, &f->attr, &f->err));
 		assert_int_equal(f->attr.mode, S_IFDIR | 0751);
 		snprintf(path, sizeof(path), "%s/%s", name, name);
 		snprintf(other, sizeof(other), "%s/%s2", name, name);
@@ -56,18 +56,18 @@ static void test_odd_names(void **state)
 		ws_must_write(f, file, 0, name);
 		ws_must_close(f, file);
 		ws_has(f, path, name);
-		ok(f, ws_rename(f->ws, &f->call, path, other, 0, &f->err));
-		ok(f, ws_symlink(f->ws, &f->call, name, path, &f->attr, &f->err));
+		ok(f, lws_rename(f->ws, &f->call, path, other, 0, &f->err));
+		ok(f, lws_symlink(f->ws, &f->call, name, path, &f->attr, &f->err));
 		assert_true(S_ISLNK(f->attr.mode));
-		ok(f, ws_readlink(f->ws, &f->call, path, target, sizeof(target), &f->err));
+		ok(f, lws_readlink(f->ws, &f->call, path, target, sizeof(target), &f->err));
 		assert_string_equal(target, name);
-		ok(f, ws_list(f->ws, &f->call, name, see, &seen, &f->err));
+		ok(f, lws_list(f->ws, &f->call, name, see, &seen, &f->err));
 		assert_int_equal(seen.count, 2);
 		assert_non_null(find(&seen, name));
 		assert_int_equal(find(&seen, strrchr(other, '/') + 1)->size, strlen(name));
-		ok(f, ws_unlink(f->ws, &f->call, path, &f->err));
-		ok(f, ws_unlink(f->ws, &f->call, other, &f->err));
-		ok(f, ws_rmdir(f->ws, &f->call, name, &f->err));
+		ok(f, lws_unlink(f->ws, &f->call, path, &f->err));
+		ok(f, lws_unlink(f->ws, &f->call, other, &f->err));
+		ok(f, lws_rmdir(f->ws, &f->call, name, &f->err));
 	}
 }
 
@@ -75,17 +75,17 @@ static void test_list(void **state)
 {
 	FIXTURE;
 	struct seen seen = { 0 };
-	struct ws_file *file;
+	struct lws_file *file;
 	int before;
 
-	ok(f, ws_mkdir(f->ws, &f->call, "dir", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "dir", 0755, &f->attr, &f->err));
 	ws_put(f, "file", "12345");
 	mkdir(ws_real(f, ".vsockfs-feedfeedfeedfeed"), 0755);
 	assert_int_equal(mkfifo(ws_real(f, "fifo"), 0600), 0);
 	file = ws_must_open(f, "file", O_RDWR, 0);
 	ws_must_write(f, file, 5, "6789");
 	before = f->guest->execs;
-	ok(f, ws_list(f->ws, &f->call, "", see, &seen, &f->err));
+	ok(f, lws_list(f->ws, &f->call, "", see, &seen, &f->err));
 	assert_int_equal(f->guest->execs, before + 1);
 	assert_int_equal(seen.count, 3);
 	assert_true(S_ISDIR(find(&seen, "dir")->mode));
@@ -94,12 +94,12 @@ static void test_list(void **state)
 	ws_must_close(f, file);
 
 	seen.count = 0;
-	ok(f, ws_list(f->ws, &f->call, "dir", see, &seen, &f->err));
+	ok(f, lws_list(f->ws, &f->call, "dir", see, &seen, &f->err));
 	assert_int_equal(seen.count, 0);
-	assert_int_equal(ws_list(f->ws, &f->call, "file", see, &seen, &f->err), -ENOTDIR);
-	assert_int_equal(ws_list(f->ws, &f->call, "none", see, &seen, &f->err), -ENOENT);
-	ok(f, ws_symlink(f->ws, &f->call, "dir", "link", &f->attr, &f->err));
-	assert_int_equal(ws_list(f->ws, &f->call, "link", see, &seen, &f->err), -ENOTDIR);
+	assert_int_equal(lws_list(f->ws, &f->call, "file", see, &seen, &f->err), -ENOTDIR);
+	assert_int_equal(lws_list(f->ws, &f->call, "none", see, &seen, &f->err), -ENOENT);
+	ok(f, lws_symlink(f->ws, &f->call, "dir", "link", &f->attr, &f->err));
+	assert_int_equal(lws_list(f->ws, &f->call, "link", see, &seen, &f->err), -ENOTDIR);
 	rmdir(ws_real(f, ".vsockfs-feedfeedfeedfeed"));
 }
 
@@ -128,12 +128,12 @@ static void test_list_large(void **state)
 		assert_true(fd >= 0);
 		close(fd);
 	}
-	ok(f, ws_list(f->ws, &f->call, "", count, sum, &f->err));
+	ok(f, lws_list(f->ws, &f->call, "", count, sum, &f->err));
 	assert_int_equal(sum[0], names);
 	assert_int_equal(sum[1], names * 246);
 	sum[0] = 0;
 	sum[2] = 5;
-	assert_int_equal(ws_list(f->ws, &f->call, "", count, sum, &f->err), -ECANCELED);
+	assert_int_equal(lws_list(f->ws, &f->call, "", count, sum, &f->err), -ECANCELED);
 }
 
 static void test_errors(void **state)
@@ -142,56 +142,57 @@ static void test_errors(void **state)
 	char target[100], long_name[300];
 
 	ws_put(f, "file", "x");
-	ok(f, ws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err));
 	ws_put(f, "full/x", "x");
-	ok(f, ws_mkdir(f->ws, &f->call, "empty", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "empty", 0755, &f->attr, &f->err));
 	assert_int_equal(symlink("file", ws_real(f, "link")), 0);
 	memset(long_name, 'x', 299);
 	long_name[299] = '\0';
 
-	assert_int_equal(ws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_mkdir(f->ws, &f->call, "link", 0755, &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_mkdir(f->ws, &f->call, "no/d", 0755, &f->attr, &f->err), -ENOENT);
-	assert_int_equal(ws_mkdir(f->ws, &f->call, "file/d", 0755, &f->attr, &f->err), -ENOTDIR);
-	assert_int_equal(ws_mkdir(f->ws, &f->call, ".vsockfs-d", 0755, &f->attr, &f->err), -EPERM);
-	assert_int_equal(ws_mkdir(f->ws, &f->call, long_name, 0755, &f->attr, &f->err),
+	assert_int_equal(lws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_mkdir(f->ws, &f->call, "link", 0755, &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_mkdir(f->ws, &f->call, "no/d", 0755, &f->attr, &f->err), -ENOENT);
+	assert_int_equal(lws_mkdir(f->ws, &f->call, "file/d", 0755, &f->attr, &f->err), -ENOTDIR);
+	assert_int_equal(lws_mkdir(f->ws, &f->call, ".vsockfs-d", 0755, &f->attr, &f->err), -EPERM);
+	assert_int_equal(lws_mkdir(f->ws, &f->call, long_name, 0755, &f->attr, &f->err),
 			 -ENAMETOOLONG);
-	assert_int_equal(ws_rmdir(f->ws, &f->call, "full", &f->err), -ENOTEMPTY);
-	assert_int_equal(ws_rmdir(f->ws, &f->call, "file", &f->err), -ENOTDIR);
-	assert_int_equal(ws_rmdir(f->ws, &f->call, "link", &f->err), -ENOTDIR);
-	assert_int_equal(ws_rmdir(f->ws, &f->call, "none", &f->err), -ENOENT);
-	assert_int_equal(ws_rmdir(f->ws, &f->call, "", &f->err), -EBUSY);
-	assert_int_equal(ws_unlink(f->ws, &f->call, "empty", &f->err), -EISDIR);
-	assert_int_equal(ws_unlink(f->ws, &f->call, "none", &f->err), -ENOENT);
-	assert_int_equal(ws_unlink(f->ws, &f->call, "file/x", &f->err), -ENOTDIR);
-	assert_int_equal(ws_stat(f->ws, &f->call, "file/x", &f->attr, &f->err), -ENOTDIR);
-	assert_int_equal(ws_symlink(f->ws, &f->call, "t", "file", &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_symlink(f->ws, &f->call, "t", "empty", &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_symlink(f->ws, &f->call, "t", "no/l", &f->attr, &f->err), -ENOENT);
-	assert_int_equal(ws_symlink(f->ws, &f->call, "", "l", &f->attr, &f->err), -ENOENT);
-	assert_int_equal(ws_link(f->ws, &f->call, "none", "l", &f->attr, &f->err), -ENOENT);
-	assert_int_equal(ws_link(f->ws, &f->call, "file", "empty", &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_link(f->ws, &f->call, "empty", "l", &f->attr, &f->err), -EPERM);
-	assert_int_equal(ws_link(f->ws, &f->call, "file", "no/l", &f->attr, &f->err), -ENOENT);
-	assert_int_equal(ws_mknod(f->ws, &f->call, "n", S_IFCHR | 0600, &f->attr, &f->err), -EPERM);
-	assert_int_equal(ws_mknod(f->ws, &f->call, "file", S_IFIFO, &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_mknod(f->ws, &f->call, "link", S_IFREG, &f->attr, &f->err), -EEXIST);
-	assert_int_equal(ws_readlink(f->ws, &f->call, "file", target, 100, &f->err), -EINVAL);
-	assert_int_equal(ws_readlink(f->ws, &f->call, "none", target, 100, &f->err), -ENOENT);
-	assert_int_equal(ws_readlink(f->ws, &f->call, "link", target, 4, &f->err), -ENAMETOOLONG);
-	ok(f, ws_mknod(f->ws, &f->call, "fifo", S_IFIFO | 0620, &f->attr, &f->err));
+	assert_int_equal(lws_rmdir(f->ws, &f->call, "full", &f->err), -ENOTEMPTY);
+	assert_int_equal(lws_rmdir(f->ws, &f->call, "file", &f->err), -ENOTDIR);
+	assert_int_equal(lws_rmdir(f->ws, &f->call, "link", &f->err), -ENOTDIR);
+	assert_int_equal(lws_rmdir(f->ws, &f->call, "none", &f->err), -ENOENT);
+	assert_int_equal(lws_rmdir(f->ws, &f->call, "", &f->err), -EBUSY);
+	assert_int_equal(lws_unlink(f->ws, &f->call, "empty", &f->err), -EISDIR);
+	assert_int_equal(lws_unlink(f->ws, &f->call, "none", &f->err), -ENOENT);
+	assert_int_equal(lws_unlink(f->ws, &f->call, "file/x", &f->err), -ENOTDIR);
+	assert_int_equal(lws_stat(f->ws, &f->call, "file/x", &f->attr, &f->err), -ENOTDIR);
+	assert_int_equal(lws_symlink(f->ws, &f->call, "t", "file", &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_symlink(f->ws, &f->call, "t", "empty", &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_symlink(f->ws, &f->call, "t", "no/l", &f->attr, &f->err), -ENOENT);
+	assert_int_equal(lws_symlink(f->ws, &f->call, "", "l", &f->attr, &f->err), -ENOENT);
+	assert_int_equal(lws_link(f->ws, &f->call, "none", "l", &f->attr, &f->err), -ENOENT);
+	assert_int_equal(lws_link(f->ws, &f->call, "file", "empty", &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_link(f->ws, &f->call, "empty", "l", &f->attr, &f->err), -EPERM);
+	assert_int_equal(lws_link(f->ws, &f->call, "file", "no/l", &f->attr, &f->err), -ENOENT);
+	assert_int_equal(lws_mknod(f->ws, &f->call, "n", S_IFCHR | 0600, &f->attr, &f->err),
+			 -EPERM);
+	assert_int_equal(lws_mknod(f->ws, &f->call, "file", S_IFIFO, &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_mknod(f->ws, &f->call, "link", S_IFREG, &f->attr, &f->err), -EEXIST);
+	assert_int_equal(lws_readlink(f->ws, &f->call, "file", target, 100, &f->err), -EINVAL);
+	assert_int_equal(lws_readlink(f->ws, &f->call, "none", target, 100, &f->err), -ENOENT);
+	assert_int_equal(lws_readlink(f->ws, &f->call, "link", target, 4, &f->err), -ENAMETOOLONG);
+	ok(f, lws_mknod(f->ws, &f->call, "fifo", S_IFIFO | 0620, &f->attr, &f->err));
 	assert_int_equal(f->attr.mode, S_IFIFO | 0620);
-	ok(f, ws_mknod(f->ws, &f->call, "reg", S_IFREG | 0604, &f->attr, &f->err));
+	ok(f, lws_mknod(f->ws, &f->call, "reg", S_IFREG | 0604, &f->attr, &f->err));
 	assert_int_equal(f->attr.mode, S_IFREG | 0604);
 	ok(f,
-	   ws_link(f->ws, &f->call, "link", "link2", &f->attr, &f->err)); /* of the link itself */
+	   lws_link(f->ws, &f->call, "link", "link2", &f->attr, &f->err)); /* of the link itself */
 	assert_true(S_ISLNK(f->attr.mode));
 	assert_int_equal(f->attr.nlink, 2);
 }
 
 static int moves(struct fixture *f, const char *from, const char *to, unsigned flags)
 {
-	return ws_rename(f->ws, &f->call, from, to, flags, &f->err);
+	return lws_rename(f->ws, &f->call, from, to, flags, &f->err);
 }
 
 static void test_rename(void **state)
@@ -200,10 +201,10 @@ static void test_rename(void **state)
 
 	ws_put(f, "file", "x");
 	ws_put(f, "other", "y");
-	ok(f, ws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "full", 0755, &f->attr, &f->err));
 	ws_put(f, "full/x", "x");
-	ok(f, ws_mkdir(f->ws, &f->call, "empty", 0755, &f->attr, &f->err));
-	ok(f, ws_mkdir(f->ws, &f->call, "dir", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "empty", 0755, &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "dir", 0755, &f->attr, &f->err));
 	assert_int_equal(link(ws_real(f, "file"), ws_real(f, "file2")), 0);
 
 	assert_int_equal(moves(f, "none", "x", 0), -ENOENT);
@@ -249,7 +250,7 @@ static void test_other_device(void **state)
 	assert_int_equal(moves(f, "file", "shm/vsockfs-test-file", 0), -EXDEV);
 	assert_int_equal(moves(f, "file", "shm/vsockfs-test-file", RENAME_NOREPLACE), -EXDEV);
 	assert_int_equal(
-		ws_link(f->ws, &f->call, "file", "shm/vsockfs-test-file", &f->attr, &f->err),
+		lws_link(f->ws, &f->call, "file", "shm/vsockfs-test-file", &f->attr, &f->err),
 		-EXDEV);
 	assert_int_equal(access("/dev/shm/vsockfs-test-file", F_OK), -1);
 	ws_has(f, "file", "x");
@@ -260,13 +261,13 @@ static void test_requests(void **state)
 {
 	FIXTURE;
 
-	ok(f, ws_mkdir(f->ws, &f->call, "d", 0755, &f->attr, &f->err));
-	ok(f, ws_mknod(f->ws, &f->call, "d/f", S_IFREG | 0644, &f->attr, &f->err));
-	ok(f, ws_stat(f->ws, &f->call, "d/f", &f->attr, &f->err));
-	ok(f, ws_link(f->ws, &f->call, "d/f", "d/g", &f->attr, &f->err));
+	ok(f, lws_mkdir(f->ws, &f->call, "d", 0755, &f->attr, &f->err));
+	ok(f, lws_mknod(f->ws, &f->call, "d/f", S_IFREG | 0644, &f->attr, &f->err));
+	ok(f, lws_stat(f->ws, &f->call, "d/f", &f->attr, &f->err));
+	ok(f, lws_link(f->ws, &f->call, "d/f", "d/g", &f->attr, &f->err));
 	assert_int_equal(f->attr.nlink, 2);
-	ok(f, ws_rename(f->ws, &f->call, "d/g", "h", 0, &f->err));
-	ok(f, ws_unlink(f->ws, &f->call, "h", &f->err));
+	ok(f, lws_rename(f->ws, &f->call, "d/g", "h", 0, &f->err));
+	ok(f, lws_unlink(f->ws, &f->call, "h", &f->err));
 	assert_int_equal(f->guest->execs, 6);
 }
 
@@ -276,14 +277,14 @@ static void test_sweep(void **state)
 	FIXTURE;
 	struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
 	char *bytes = calloc(1, 100000);
-	struct ws_file *file;
+	struct lws_file *file;
 
 	mkdir(ws_real(f, ".vsockfs-old"), 0755);
 	ws_put(f, ".vsockfs-old/data", "x");
 	mkdir(ws_real(f, ".vsockfs-young"), 0755);
 	assert_int_equal(utimensat(AT_FDCWD, ws_real(f, ".vsockfs-old"), old, 0), 0);
 	file = ws_must_open(f, "big", O_RDWR | O_CREAT, 0644);
-	ok(f, ws_write(file, &f->call, 0, bytes, 100000, &f->err));
+	ok(f, lws_write(file, &f->call, 0, bytes, 100000, &f->err));
 	ws_must_close(f, file);
 	assert_int_equal(access(ws_real(f, ".vsockfs-old"), F_OK), -1);
 	assert_int_equal(rmdir(ws_real(f, ".vsockfs-young")), 0);

@@ -18,7 +18,7 @@ int ws_fixture_setup(void **state)
 		*state = NULL;
 		return 0;
 	}
-	assert_int_equal(ws_new_at(f->guest, f->guest->dir, &f->ws, &f->err), 0);
+	assert_int_equal(lws_new_at(f->guest, f->guest->dir, &f->ws, &f->err), 0);
 	f->call = call_within(60, NULL);
 	*state = f;
 	return 0;
@@ -43,7 +43,7 @@ int ws_fixture_teardown(void **state)
 	if (!f)
 		return 0;
 	assert_null(f->ws->inodes); /* every handle was closed */
-	ws_free(f->ws);
+	lws_free(f->ws);
 	assert_int_equal(private_names(f->guest->dir), 0);
 	fake_guest_free(f->guest);
 	free(f);
@@ -83,31 +83,31 @@ void ws_has(struct fixture *f, const char *path, const char *text)
 	free(bytes);
 }
 
-struct ws_file *ws_must_open(struct fixture *f, const char *path, int flags, mode_t mode)
+struct lws_file *ws_must_open(struct fixture *f, const char *path, int flags, mode_t mode)
 {
-	struct ws_file *file = NULL;
+	struct lws_file *file = NULL;
 	struct ws_attr attr;
 
-	ok(f, ws_open(f->ws, &f->call, path, flags, mode, &file, &attr, &f->err));
+	ok(f, lws_open(f->ws, &f->call, path, flags, mode, &file, &attr, &f->err));
 	return file;
 }
 
-void ws_must_write(struct fixture *f, struct ws_file *file, int64_t offset, const char *text)
+void ws_must_write(struct fixture *f, struct lws_file *file, int64_t offset, const char *text)
 {
-	ok(f, ws_write(file, &f->call, offset, text, strlen(text), &f->err));
+	ok(f, lws_write(file, &f->call, offset, text, strlen(text), &f->err));
 }
 
-void ws_must_close(struct fixture *f, struct ws_file *file)
+void ws_must_close(struct fixture *f, struct lws_file *file)
 {
-	ok(f, ws_flush(file, &f->call, &f->err));
-	ok(f, ws_close(file, &f->call, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
+	ok(f, lws_close(file, &f->call, &f->err));
 }
 
-void ws_reads(struct fixture *f, struct ws_file *file, int64_t offset, const char *text)
+void ws_reads(struct fixture *f, struct lws_file *file, int64_t offset, const char *text)
 {
 	size_t room = strlen(text) + 100;
 	char *bytes = malloc(room);
-	ssize_t got = ws_read(file, &f->call, offset, bytes, room - 1, &f->err);
+	ssize_t got = lws_read(file, &f->call, offset, bytes, room - 1, &f->err);
 
 	ok(f, got);
 	bytes[got] = '\0';

@@ -27,7 +27,7 @@
 struct fixture {
 	struct ws_attr attr; /* for answers that nobody looks at */
 	struct guest *guest;
-	struct workspace *ws;
+	struct lws *ws;
 	struct call call;
 	struct error err;
 };
@@ -45,10 +45,10 @@ void ws_put(struct fixture *f, const char *path, const char *text);
 void ws_has(struct fixture *f, const char *path, const char *text);
 
 /* Opens or fails the test. */
-struct ws_file *ws_must_open(struct fixture *f, const char *path, int flags, mode_t mode);
-void ws_must_write(struct fixture *f, struct ws_file *file, int64_t offset, const char *text);
-void ws_must_close(struct fixture *f, struct ws_file *file); /* as close(2): flush first */
-void ws_reads(struct fixture *f, struct ws_file *file, int64_t offset, const char *text);
+struct lws_file *ws_must_open(struct fixture *f, const char *path, int flags, mode_t mode);
+void ws_must_write(struct fixture *f, struct lws_file *file, int64_t offset, const char *text);
+void ws_must_close(struct fixture *f, struct lws_file *file); /* as close(2): flush first */
+void ws_reads(struct fixture *f, struct lws_file *file, int64_t offset, const char *text);
 
 /* RC or the test fails with the sentence. */
 #define ok(f, rc) ws_ok(f, rc, __FILE__, __LINE__)
