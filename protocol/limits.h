@@ -18,6 +18,7 @@
 #define LIMIT_REPLY_ITEMS (2u << 20)          /* values in a reply, keys counted too */
 #define LIMIT_ERROR_TEXT (4u << 10)           /* error text shown to people */
 #define LIMIT_EXPORT_HEADER (64u << 10)       /* header object of an export */
+#define LIMIT_HELLO_LINE (64u << 10)          /* a session's answer to hello */
 #define LIMIT_ARCHIVE_SIZE (INT64_C(1) << 40) /* one archive */
 #define LIMIT_MEMBER_NAME 4096                /* name of an archive member */
 #define LIMIT_SYMLINK_TARGET 4095             /* target of a symbolic link */
@@ -38,11 +39,11 @@
 #define LIMIT_HANDSHAKE_SECONDS 5 /* for a bridge to answer CONNECT */
 
 /* Control files. */
-#define LIMIT_CTL_MEMBERS 4096         /* services, shells, commands of a guest; guests of a mount */
-#define LIMIT_TRANSCRIPT (64u << 20)   /* a shell's output kept here; the oldest is forgotten */
-#define LIMIT_STDIN_FILE (256u << 20)  /* what a command's stdin holds before it starts */
-#define LIMIT_EVENTS (256u << 10)      /* lines that events keeps, together */
-#define LIMIT_STDERR_TAIL 2048         /* of a service that failed to start, in its error */
+#define LIMIT_CTL_MEMBERS 4096        /* services, shells, commands of a guest; guests of a mount */
+#define LIMIT_TRANSCRIPT (64u << 20)  /* a shell's output kept here; the oldest is forgotten */
+#define LIMIT_STDIN_FILE (256u << 20) /* what a command's stdin holds before it starts */
+#define LIMIT_EVENTS (256u << 10)     /* lines that events keeps, together */
+#define LIMIT_STDERR_TAIL 2048        /* of a service that failed to start, in its error */
 #define LIMIT_TEXT_SNAPSHOT (4u << 20) /* one reading of status, ctl, metrics */
 #define LIMIT_TEXT_LINE 4096           /* columns of one line that `text` can still change */
 
