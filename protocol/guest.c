@@ -13,14 +13,13 @@
 
 #include "protocol/cleanup.h"
 #include "protocol/guest_internal.h"
-#include "protocol/line/line.h"
 #include "protocol/local.h"
 #include "protocol/process.h"
+#include "protocol/session/link.h"
 #include "protocol/workspace.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define LOCAL_START_SECONDS 15
-#define HELLO_MARK "vsockfs-hello"
 
 /* So that it means the same after the daemon has changed to the root directory. */
 static int make_absolute(struct address *address, struct error *err)
@@ -97,6 +96,9 @@ static int furnish(struct guest *guest, struct error *err)
 	if (rc < 0)
 		return rc;
 	guest->status.transport = transport_name(transport_choose(&guest->ops, &guest->dial));
+	rc = link_new(guest, &guest->link);
+	if (rc < 0)
+		return error_set(err, -rc, "out of memory for a guest");
 	rc = ws_new(guest, &guest->workspace, err);
 	if (rc == 0)
 		rc = proc_room_new(guest, &guest->proc, err);
@@ -148,6 +150,7 @@ void guest_release(struct guest *guest)
 	pthread_mutex_unlock(&guest->lock);
 	if (!last)
 		return;
+	link_free(guest->link);
 	gate_destroy(&guest->gate);
 	pthread_cond_destroy(&guest->quiet);
 	pthread_mutex_destroy(&guest->lock);
@@ -177,6 +180,8 @@ static void take_down(struct guest *guest)
 		proc_room_free(guest->proc);
 	if (guest->workspace)
 		ws_free(guest->workspace);
+	if (guest->link)
+		link_end(guest->link);
 	wait_until_quiet(guest);
 	if (guest->local)
 		local_free(guest->local);
@@ -206,65 +211,10 @@ void guest_unref(struct guest *guest)
 		take_down(guest);
 }
 
-/* Letters as uname(1) gives them; whatever else a guest says is not shown. */
-static void set_machine(struct guest *guest, const char *text)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789_.-";
-	size_t len = strspn(text, letters);
-
-	if (len >= sizeof(guest->status.machine))
-		len = sizeof(guest->status.machine) - 1;
-	pthread_mutex_lock(&guest->lock);
-	memcpy(guest->status.machine, text, len);
-	guest->status.machine[len] = '\0';
-	pthread_mutex_unlock(&guest->lock);
-}
-
-/* Finds our line in the output: a login shell may print what it likes around it. */
-static int read_hello(struct guest *guest, const struct line_exec_reply *reply, struct error *err)
-{
-	char mark[sizeof(HELLO_MARK) + GUEST_TOKEN_DIGITS + 4];
-	const char *at;
-
-	snprintf(mark, sizeof(mark), "\n%s %s ", HELLO_MARK, guest->token);
-	at = reply->out.data ? strstr(reply->out.data, mark) : NULL;
-	if (at)
-		at += strlen(mark);
-	if (at && strncmp(at, "no ", 3) == 0)
-		return error_set(err, ENOENT, "the guest has no directory /workspace: make one");
-	if (!at || strncmp(at, "yes ", 4) != 0)
-		return error_set(err, EPROTO,
-				 "the guest's /bin/sh did not run what it was asked to (exit code "
-				 "%lld): %.200s",
-				 (long long)reply->exit_code,
-				 reply->err.data && reply->err.data[0] ? reply->err.data :
-									 "no message");
-	set_machine(guest, at + 4);
-	return 0;
-}
-
 int guest_hello(struct guest *guest, const struct call *call, struct error *err)
 {
-	char script[512];
-	struct line_exec exec = { .command = script };
-	struct line_exec_reply reply = { 0 };
-	int rc;
-
-	snprintf(script, sizeof(script),
-		 "if [ -d /workspace ]; then w=yes; else w=no; fi; "
-		 "m=`uname -m 2>/dev/null </dev/null` || m=unknown; "
-		 "printf '\\n%%s %%s %%s %%s\\n' %s %s \"$w\" \"$m\"",
-		 HELLO_MARK, guest->token);
-	exec.timeout_seconds = call_remaining_ms(call) / 1000 - 1;
-	if (exec.timeout_seconds < 1)
-		exec.timeout_seconds = 1;
 	guest_reconnect(guest); /* whoever says hello wants to know how it is now */
-	rc = line_exec(guest, call, &exec, &reply, err);
-	if (rc == 0)
-		rc = read_hello(guest, &reply, err);
-	line_exec_reply_free(&reply);
-	return rc;
+	return link_hello(guest->link, call, err);
 }
 
 struct call guest_call(struct guest *guest, struct cancel *cancel)
@@ -285,6 +235,11 @@ struct workspace *guest_workspace(struct guest *guest)
 struct proc_room *guest_proc(struct guest *guest)
 {
 	return guest->proc;
+}
+
+struct link *guest_link(struct guest *guest)
+{
+	return guest->link;
 }
 
 const char *guest_token(struct guest *guest)

@@ -9,8 +9,8 @@
  * delivered, or whose answer does not come by the deadline, costs its caller the
  * deadline (at most `timeout`) and makes the guest gone; from then on
  * every request fails with -ENOTCONN at once, except that at most one a second
- * starts a probe (an exec of the empty command) behind the callers' backs, and
- * that any answer that comes late counts as a probe.
+ * starts a probe behind the callers' backs (an exec of the empty command; for a guest with
+ * a session, the making of a new one), and that any answer that comes late counts as a probe.
  */
 #ifndef VSOCKFS_GUEST_H
 #define VSOCKFS_GUEST_H
@@ -23,13 +23,20 @@
 #include "protocol/error.h"
 
 struct guest;
+struct link;
 struct workspace;
 struct proc_room;
+
+enum guest_agent {
+	GUEST_AGENT_AUTO, /* where the guest's own agent speaks only the line dialect, bring ours */
+	GUEST_AGENT_NEVER,
+};
 
 struct guest_options {
 	double timeout;      /* seconds a caller waits for a short request; 10 */
 	int max_connections; /* requests at the guest at once; 1 */
 	bool local_net;      /* a local: sandbox keeps the network */
+	enum guest_agent agent;
 };
 
 /* Makes a guest with one reference; sends nothing yet.  local: starts the sandbox. */
@@ -45,9 +52,9 @@ struct guest *guest_ref(struct guest *guest);
 void guest_unref(struct guest *guest);
 
 /*
- * Asks the guest what it is and has (one exec) and stores the answer: the
+ * Asks the guest what it is and has (one request) and stores the answer: the
  * first request a guest gets.  Retries connecting until CALL's deadline only where
- * waiting can help.
+ * waiting can help.  What it speaks is settled as well, unless that takes longer (session/link.h).
  */
 int guest_hello(struct guest *guest, const struct call *call, struct error *err);
 
@@ -57,6 +64,7 @@ struct call guest_call(struct guest *guest, struct cancel *cancel);
 const struct address *guest_address(struct guest *guest);
 struct workspace *guest_workspace(struct guest *guest); /* lives as long as the guest */
 struct proc_room *guest_proc(struct guest *guest);      /* likewise */
+struct link *guest_link(struct guest *guest);           /* likewise */
 
 /* 16 hex digits, random, this guest's for its life here: for names of working files. */
 const char *guest_token(struct guest *guest);

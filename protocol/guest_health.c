@@ -8,8 +8,10 @@
 #include "protocol/guest_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "protocol/line/exchange.h"
+#include "protocol/session/link.h"
 #include "protocol/thread.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
@@ -41,7 +43,9 @@ static void probe(void *arg)
 	struct guest *guest = arg;
 	struct call call = guest_call(guest, NULL);
 
-	exchange_probe(guest, &call, NULL); /* tells the guest's health itself */
+	/* Both tell the guest's health themselves. */
+	if (!link_probe(guest->link, &call))
+		exchange_probe(guest, &call, NULL);
 	lock(guest);
 	guest->probing = false;
 	unlock(guest);
@@ -188,6 +192,23 @@ void guest_reconnect(struct guest *guest)
 	guest->next_probe = 0;
 	guest->refused_since = 0;
 	unlock(guest);
+}
+
+void guest_set_machine(struct guest *guest, const char *machine)
+{
+	lock(guest);
+	snprintf(guest->status.machine, sizeof(guest->status.machine), "%s", machine);
+	unlock(guest);
+}
+
+bool guest_is_ending(struct guest *guest)
+{
+	bool ending;
+
+	lock(guest);
+	ending = guest->ending;
+	unlock(guest);
+	return ending;
 }
 
 void guest_get_status(struct guest *guest, struct guest_status *out)

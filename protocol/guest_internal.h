@@ -1,7 +1,7 @@
 /*
  * guest_internal.h - a guest as the transport's side sees it: the gate, the
  * address to dial, and what an exchange tells the guest about its health.
- * For protocol/guest*.c, protocol/reaper.c and protocol/line/exchange*.c only.
+ * For protocol/guest*.c, protocol/reaper.c, protocol/line/exchange*.c and session/{link,hello,deliver}*.c only.
  *
  * Two counts keep a guest.  References (guest_ref) are the users'; when the last
  * is dropped, the guest is taken down.  Holds are memory: whoever may still touch the struct
@@ -33,6 +33,7 @@ struct guest {
 	struct local *local;         /* owned; NULL unless local: */
 	struct workspace *workspace; /* owned */
 	struct proc_room *proc;      /* owned */
+	struct link *link;           /* owned; memory as long as the guest's */
 
 	struct gate gate;
 
@@ -66,6 +67,11 @@ void guest_pending(struct guest *guest, int change, int abandoned);
  * gone (and then, once a second, a probe is started).
  */
 int guest_admit(struct guest *guest, struct error *err);
+
+/* uname -m, as the guest said. */
+void guest_set_machine(struct guest *guest, const char *machine);
+/* Whether the last reference is dropped. */
+bool guest_is_ending(struct guest *guest);
 
 /* Whether it has ever answered: only then is a refused connection worth repeating. */
 bool guest_answered(struct guest *guest);

@@ -18,6 +18,7 @@
 #define LIMIT_REPLY_ITEMS (2u << 20)          /* values in a reply, keys counted too */
 #define LIMIT_ERROR_TEXT (4u << 10)           /* error text shown to people */
 #define LIMIT_EXPORT_HEADER (64u << 10)       /* header object of an export */
+#define LIMIT_HELLO_LINE (64u << 10)          /* a session's answer to hello */
 #define LIMIT_ARCHIVE_SIZE (INT64_C(1) << 40) /* one archive */
 #define LIMIT_MEMBER_NAME 4096                /* name of an archive member */
 #define LIMIT_SYMLINK_TARGET 4095             /* target of a symbolic link */

@@ -31,6 +31,8 @@
 struct transport_ops {
 	bool (*has_vsock)(void);
 	int (*connect_vsock)(uint32_t cid, uint32_t port);
+	/* What an agent in the guest is told to listen on, to be reached at PORT; NULL: vsock:PORT. */
+	void (*agent_listen)(uint32_t port, char *text, size_t size);
 };
 
 extern const struct transport_ops transport_system;

@@ -31,13 +31,14 @@
 #define GOODBYE_MS 20 /* for the peer to close behind an answer that is an error */
 
 struct run {
-	struct exchange *x; /* owned; a place at the gate is held while it is not NULL */
+	struct exchange *x; /* owned; with its place at the gate, which one aside has not */
 	const struct call *call;
 	int64_t span; /* nanoseconds that the caller was willing to wait */
 	bool probe;   /* asked only whether the guest is there: one attempt, gone or not */
 	bool repeatable;
 	int resends;
-	int wake; /* eventfd, or -1 where nobody can cancel */
+	int wake;    /* eventfd, or -1 where nobody can cancel */
+	int session; /* what a hello's connection has become, or -1 */
 };
 
 static void wake_run(void *arg)
@@ -130,7 +131,7 @@ static bool try_again(struct run *run, int *rc, struct error *err)
 	bool busy = *rc == -EAGAIN;
 	bool passes = busy || *rc == -ECONNREFUSED || *rc == -ECONNRESET;
 
-	if (is_local_failure(*rc))
+	if (is_local_failure(*rc) || run->x->aside)
 		return false;
 	if (passes && !run->probe && (busy || guest_answered(guest)) && !guest_refused(guest))
 		return true;
@@ -145,6 +146,8 @@ static bool send_again(struct run *run, const struct error *err)
 {
 	struct exchange *x = run->x;
 
+	if (x->aside)
+		return false;
 	guest_health_note(x->guest, err);
 	if (run->probe || x->received > 0 || x->payload_read > 0 || !guest_answered(x->guest))
 		return false;
@@ -237,6 +240,13 @@ static void finish(struct run *run, int rc)
 	gate_leave(&guest->gate);
 }
 
+/* No agent that dies of a client's early leave listens there. */
+static void finish_aside(struct run *run)
+{
+	exchange_account(run->x);
+	exchange_free(move_ptr(run->x));
+}
+
 /* A caller's wait is at most the deadline's distance; the guest's silence is judged by more. */
 static void set_patience(struct run *run)
 {
@@ -251,7 +261,7 @@ static int converse(struct run *run, json_t **reply, struct error *err)
 {
 	struct exchange *x = run->x;
 	struct guest *guest = x->guest;
-	bool bulky = x->shape != EXCHANGE_OBJECT || x->payload.size > 0;
+	bool bulky = x->shape == EXCHANGE_HEADER || x->payload.size > 0;
 	double took = -1;
 	int rc;
 
@@ -261,18 +271,23 @@ static int converse(struct run *run, json_t **reply, struct error *err)
 			took = (double)(call_now() - x->dialled_at) / (double)NSEC_PER_SEC;
 		guest_health_ok(guest, took);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		*reply = move_ptr(x->object);
-	else if (rc == -ETIMEDOUT)
+		run->session = x->session ? move_fd(x->fd) : -1;
+	} else if (rc == -ETIMEDOUT && !x->aside) {
 		guest_health_note(guest, err);
-	finish(run, rc);
+	}
+	if (x->aside)
+		finish_aside(run);
+	else
+		finish(run, rc);
 	return rc;
 }
 
 static int enter(struct run *run, struct error *err)
 {
 	struct guest *guest = run->x->guest;
-	int rc = run->probe ? 0 : guest_admit(guest, err);
+	int rc = run->probe || run->x->aside ? 0 : guest_admit(guest, err);
 
 	if (rc < 0)
 		return rc;
@@ -281,7 +296,7 @@ static int enter(struct run *run, struct error *err)
 		if (run->wake < 0)
 			return error_set(err, errno, "cannot make an eventfd: %s", strerror(errno));
 	}
-	return gate_enter(&guest->gate, run->call, err);
+	return run->x->aside ? 0 : gate_enter(&guest->gate, run->call, err);
 }
 
 static int run_exchange(struct run *run, json_t **reply, struct error *err)
@@ -290,6 +305,7 @@ static int run_exchange(struct run *run, json_t **reply, struct error *err)
 	int rc;
 
 	run->wake = -1;
+	run->session = -1;
 	run->span = run->call->deadline - call_now();
 	set_patience(run);
 	rc = run->span > 0 ? enter(run, &why) : timed_out(run, &why);
@@ -331,6 +347,23 @@ int exchange_run_export(struct guest *guest, const struct call *call,
 	run.x->sink = sink;
 	run.x->sink_arg = arg;
 	return run_exchange(&run, header, err);
+}
+
+int exchange_run_hello(struct guest *guest, const struct call *call,
+		       struct exchange_request *request, const struct address *aside, bool probe,
+		       int *fd, json_t **reply, struct error *err)
+{
+	struct run run = { .call = call, .probe = probe, .repeatable = true };
+	int rc = exchange_new(guest, request, &run.x, err);
+
+	*fd = -1;
+	if (rc < 0)
+		return rc;
+	run.x->shape = EXCHANGE_HELLO;
+	run.x->aside = aside;
+	rc = run_exchange(&run, reply, err);
+	*fd = run.session;
+	return rc;
 }
 
 int exchange_probe(struct guest *guest, const struct call *call, struct error *err)

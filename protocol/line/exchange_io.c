@@ -113,7 +113,7 @@ int exchange_dial(struct exchange *x, struct error *err)
 	int rc;
 
 	x->dialled_at = call_now();
-	rc = dial_start(&x->dial, &x->guest->ops, &x->guest->dial, err);
+	rc = dial_start(&x->dial, &x->guest->ops, x->aside ? x->aside : &x->guest->dial, err);
 	if (rc < 0)
 		return rc;
 	x->state = EXCHANGE_DIAL;
@@ -139,6 +139,7 @@ void exchange_rewind(struct exchange *x)
 	x->received = 0;
 	x->begun = false;
 	x->braced = false;
+	x->lined = false;
 }
 
 int exchange_fd(const struct exchange *x)
@@ -234,7 +235,12 @@ static int receive_some(struct exchange *x, struct error *err)
 	x->traffic.bytes_received += (uint64_t)got;
 	if (x->shape == EXCHANGE_HEADER || x->shape == EXCHANGE_BODY)
 		x->bulk_at = x->heard_at;
-	return reply_take(x, bytes, (size_t)got, err);
+
+	int rc = reply_take(x, bytes, (size_t)got, err);
+
+	if (x->session)
+		x->state = EXCHANGE_END;
+	return rc;
 }
 
 static int talk(struct exchange *x, struct error *err)

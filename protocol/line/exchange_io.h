@@ -28,11 +28,12 @@ enum exchange_state {
 	EXCHANGE_IDLE, /* not connected: before the first attempt, and between two */
 	EXCHANGE_DIAL,
 	EXCHANGE_TALK, /* accepted: from here on it is finished, not closed */
-	EXCHANGE_END,  /* the peer has closed */
+	EXCHANGE_END,  /* the peer has closed, or the connection is a session now */
 };
 
 enum exchange_shape {
-	EXCHANGE_OBJECT,  /* one object up to EOF */
+	EXCHANGE_OBJECT, /* one object up to EOF */
+	EXCHANGE_HELLO, /* likewise, or a line that says that the connection goes on as a session */
 	EXCHANGE_HEADER,  /* an export's object up to the newline */
 	EXCHANGE_BODY,    /* an export's bytes */
 	EXCHANGE_DISCARD, /* nobody wants the rest */
@@ -41,7 +42,9 @@ enum exchange_shape {
 typedef int (*exchange_sink)(void *arg, const void *bytes, size_t len);
 
 struct exchange {
-	struct guest *guest;   /* the gate's place is held; the reaper also has a hold */
+	struct guest *guest; /* the gate's place is held; the reaper also has a hold */
+	const struct address
+		*aside;        /* dialled instead of the guest's own, without a place; or NULL */
 	struct exchange *next; /* the reaper's list */
 	enum exchange_state state;
 	struct dial dial; /* state DIAL; its descriptor is `fd` afterwards */
@@ -62,6 +65,8 @@ struct exchange {
 	int64_t received; /* bytes of the reply so far */
 	bool begun;       /* something that is no white space has come */
 	bool braced;      /* and it was a '{' */
+	bool lined;       /* a hello's first line has been looked at */
+	bool session;     /* it said that the connection goes on */
 	int64_t body_size, body_left;
 	int64_t max_size;
 	exchange_sink sink;

@@ -69,6 +69,36 @@ static int take_object(struct exchange *x, const char *bytes, size_t len, struct
 	return x->reply.overflow ? over_cap(x, "reply", err) : 0;
 }
 
+/*
+ * The first line of a hello's reply: a session's says so, and nothing comes behind it before we have spoken.
+ * Anything else is for the end of the connection to judge.
+ */
+static int take_hello(struct exchange *x, const char *bytes, size_t len, struct error *err)
+{
+	int rc = take_object(x, bytes, len, err);
+	const char *newline = rc == 0 && !x->lined ? memchr(x->reply.data, '\n', x->reply.len) :
+						     NULL;
+	size_t head;
+
+	if (!newline)
+		return rc;
+	x->lined = true;
+	head = (size_t)(newline - x->reply.data);
+	if (head > LIMIT_HELLO_LINE)
+		return 0;
+	x->object = wire_parse(x->reply.data, head, NULL);
+	x->session = json_is_string(json_object_get(x->object, "dialect")) &&
+		     exchange_judge(x->object, NULL) == 0;
+	if (!x->session) {
+		json_decref(x->object);
+		x->object = NULL;
+		return 0;
+	}
+	if (head + 1 != x->reply.len || !exchange_all_sent(x))
+		return error_set(err, EPROTO, "the agent spoke before it was asked");
+	return 0;
+}
+
 /* archive_size: absent and null are 0; a number that is none, or is out of range, is a lie. */
 static int take_size(struct exchange *x, struct error *err)
 {
@@ -148,6 +178,8 @@ int reply_take(struct exchange *x, const char *bytes, size_t len, struct error *
 	switch (x->shape) {
 	case EXCHANGE_OBJECT:
 		return take_object(x, bytes, len, err);
+	case EXCHANGE_HELLO:
+		return take_hello(x, bytes, len, err);
 	case EXCHANGE_HEADER:
 		return take_header(x, bytes, len, err);
 	case EXCHANGE_BODY:
@@ -200,6 +232,7 @@ int reply_end(struct exchange *x, int code, struct error *err)
 		return unanswered(x, code, err);
 	switch (x->shape) {
 	case EXCHANGE_OBJECT:
+	case EXCHANGE_HELLO:
 		return end_object(x, code, err);
 	case EXCHANGE_HEADER:
 		return end_header(x, err);

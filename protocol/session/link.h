@@ -5,7 +5,9 @@
  * session dialect goes on on that connection; a line-dialect agent has run the probe command.  In
  * that case, unless `agent=never`, vsockfs brings its own agent (deliver.h) and asks again there.
  *
- * When the session breaks, the next caller makes a new one, where the last one was.
+ * When the session breaks, the next caller makes a new one, where the last one was; if nobody is there, it is as
+ * at first.  It is made behind the callers' backs, once for all who wait, by the guest's `timeout`; an
+ * attempt that failed is not repeated for a second.
  */
 #ifndef VSOCKFS_SESSION_LINK_H
 #define VSOCKFS_SESSION_LINK_H
@@ -19,10 +21,21 @@ struct link;
 
 enum dialect { DIALECT_LINE, DIALECT_SESSION };
 
+/* For guest*.c: a link lives as long as its guest's memory. */
 int link_new(struct guest *guest, struct link **out);
-void link_free(struct link *link);
+/* No more sessions: closes the living one, and calls back who makes one. */
+void link_end(struct link *link);
+void link_free(struct link *link); /* NULL is allowed */
 
-/* What the guest speaks, asked at the first use; later answers come from memory. */
+/* What guest_hello does: asks the guest, whatever is known already. */
+int link_hello(struct link *link, const struct call *call, struct error *err);
+/* What a probe does for a guest with a session.  False, doing nothing, for others. */
+bool link_probe(struct link *link, const struct call *call);
+
+/*
+ * What the guest speaks, asked at the first use; later answers come from memory.  While our agent is on its way,
+ * what moves of it moves CALL's deadline.
+ */
 int link_dialect(struct link *link, const struct call *call, enum dialect *out, struct error *err);
 
 /*
@@ -32,10 +45,17 @@ int link_dialect(struct link *link, const struct call *call, enum dialect *out, 
 int link_mux(struct link *link, const struct call *call, struct mux **out, struct error *err);
 
 /*
+ * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its deadline.  If
+ * nothing else was for the guest's `timeout`, it is gone.
+ */
+void link_unanswered(struct link *link, struct mux *mux, int64_t since);
+
+/*
  * A call with the repeating that is right for OP: what broke before the agent can have seen it, and
  * what changes nothing when repeated, goes over a new session, once; else -EIO and a sentence that
  * says the outcome is not known.  GENERATION (may be NULL) gets a number that is
- * another one for each session: handles are good in their own only.
+ * another one for each session: handles are good in their own only.  So calls that name a handle
+ * are not for this (-EINVAL): link_mux and mux_call.
  */
 int link_call(struct link *link, const struct call *call, enum session_op op,
 	      const struct buf *args, struct buf *reply, uint64_t *generation, struct error *err);

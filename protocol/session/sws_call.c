@@ -1,17 +1,17 @@
 /*
- * sws_call.c - a call of the living session, and what happens when it breaks.
+ * sws_call.c - what is asked in the living session, and what happens when it breaks.
  */
 #include <errno.h>
 
 #include "protocol/session/sws_internal.h"
 
 /* One whose writes have to be sent again, with a reference. */
-static struct sws_inode *find_broken(struct sws *ws)
+static struct sws_inode *find_behind(struct sws *ws, const struct mux *mux)
 {
 	struct sws_inode *inode;
 
 	pthread_mutex_lock(&ws->lock);
-	for (inode = ws->dirty; inode && !sws_inode_is_broken(inode); inode = inode->next)
+	for (inode = ws->dirty; inode && !sws_queue_is_behind(inode, mux); inode = inode->next)
 		;
 	if (inode)
 		inode->refs++;
@@ -19,46 +19,78 @@ static struct sws_inode *find_broken(struct sws *ws)
 	return inode;
 }
 
-static int mend(struct sws_inode *inode, const struct call *call, struct error *err)
+static int send_again(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		      struct error *err)
 {
 	int rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
 
 	if (rc)
 		return rc;
-	rc = sws_queue_send(inode, call, err);
+	rc = sws_queue_send(inode, mux, call, err);
 	ws_latch_drop(&inode->gate);
 	return rc;
 }
 
-int sws_session(struct sws *ws, const struct call *call, struct mux **out, struct error *err)
+/* Writes that broke with the last session come first in this one. */
+static int send_all_again(struct sws *ws, struct mux *mux, const struct call *call,
+			  struct error *err)
 {
 	struct sws_inode *inode;
 	int rc = 0;
 
-	while (!rc && (inode = find_broken(ws))) {
-		rc = mend(inode, call, err);
+	while (!rc && (inode = find_behind(ws, mux))) {
+		rc = send_again(inode, mux, call, err);
 		sws_inode_put(inode);
 	}
-	return rc ? rc : link_mux(ws->link, call, out, err);
+	return rc;
 }
 
-int sws_broken(const struct error *why, bool maybe_done, struct error *err)
+int sws_run(struct sws *ws, const struct call *call, sws_step step, void *arg, struct error *err)
 {
-	if (maybe_done)
-		return error_set(err, EIO,
-				 "%s; whether the guest did what it was asked is not known",
-				 why->text);
-	return error_set(err, ENOTCONN, "%s", why->text);
+	for (int sessions = 1;; sessions++) {
+		struct error why = { 0 };
+		int64_t since = call_now();
+		struct mux *mux;
+		int rc = link_mux(ws->link, call, &mux, err);
+
+		if (rc)
+			return rc;
+		rc = send_all_again(ws, mux, call, &why);
+		if (!rc)
+			rc = step(arg, mux, &why);
+		if (rc == -ETIMEDOUT)
+			link_unanswered(ws->link, mux, since);
+		mux_unref(mux);
+		if (rc != -ECONNRESET)
+			return rc ? error_copy(err, &why) : 0;
+		if (sessions == SWS_SESSIONS)
+			return error_set(err, EIO, "the session broke again and again: %s",
+					 why.text);
+	}
 }
 
-static int ask_renaming(struct sws *ws, struct mux *mux, const struct call *call,
-			const struct sws_ask *ask, bool *maybe_done, struct error *err)
+int sws_unknown(struct error *why)
 {
-	int rc = ws_latch_take(&ws->names, call, WS_SHARED, err);
+	why->code = EIO;
+	return error_wrap(why, -EIO, "whether the guest did it is not known");
+}
+
+struct asking {
+	struct sws *ws;
+	const struct call *call;
+	const struct sws_ask *ask;
+};
+
+static int ask_renaming(const struct asking *asking, struct mux *mux, bool *maybe_done,
+			struct error *err)
+{
+	const struct sws_ask *ask = asking->ask;
+	struct sws *ws = asking->ws;
+	int rc = ws_latch_take(&ws->names, asking->call, WS_SHARED, err);
 
 	if (rc)
 		return rc;
-	rc = mux_call(mux, call, ask->op, ask->args, ask->reply, maybe_done, err);
+	rc = mux_call(mux, asking->call, ask->op, ask->args, ask->reply, maybe_done, err);
 	if (!rc)
 		ask->renamed(ws, ask, false);
 	else if (rc == -ETIMEDOUT || rc == -EINTR || (rc == -ECONNRESET && *maybe_done))
@@ -67,27 +99,27 @@ static int ask_renaming(struct sws *ws, struct mux *mux, const struct call *call
 	return rc;
 }
 
+static int ask_step(void *arg, struct mux *mux, struct error *err)
+{
+	const struct asking *asking = arg;
+	const struct sws_ask *ask = asking->ask;
+	bool maybe_done = false;
+	int rc;
+
+	if (ask->renamed)
+		rc = ask_renaming(asking, mux, &maybe_done, err);
+	else
+		rc = mux_call(mux, asking->call, ask->op, ask->args, ask->reply, &maybe_done, err);
+	if (rc == -ECONNRESET && maybe_done && !ask->repeatable)
+		rc = sws_unknown(err);
+	return rc;
+}
+
 int sws_call(struct sws *ws, const struct call *call, const struct sws_ask *ask, struct error *err)
 {
-	for (int sessions = 1;; sessions++) {
-		struct error why = { 0 };
-		bool maybe_done = false;
-		struct mux *mux;
-		int rc = sws_session(ws, call, &mux, err);
+	struct asking asking = { .ws = ws, .call = call, .ask = ask };
 
-		if (rc)
-			return rc;
-		if (ask->renamed)
-			rc = ask_renaming(ws, mux, call, ask, &maybe_done, &why);
-		else
-			rc = mux_call(mux, call, ask->op, ask->args, ask->reply, &maybe_done, &why);
-		mux_unref(mux);
-		if (rc != -ECONNRESET)
-			return rc ? error_copy(err, &why) : 0;
-		maybe_done = maybe_done && !ask->repeatable;
-		if (maybe_done || sessions == SWS_SESSIONS)
-			return sws_broken(&why, maybe_done, err);
-	}
+	return sws_run(ws, call, ask_step, &asking, err);
 }
 
 int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *err)

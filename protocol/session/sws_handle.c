@@ -9,7 +9,7 @@
 #include "protocol/cleanup.h"
 #include "protocol/session/sws_internal.h"
 
-/* Opens PATH in MUX and looks that it is the file that INODE is.  -ESTALE for whatever the guest says. */
+/* Opens PATH in MUX and looks that it is the file's inode.  -ESTALE for whatever the guest says. */
 static int open_same(struct sws_file *file, struct mux *mux, const struct call *call,
 		     const char *path, uint32_t *handle, struct error *err)
 {
@@ -17,11 +17,10 @@ static int open_same(struct sws_file *file, struct mux *mux, const struct call *
 	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX);
 	struct sws_opened opened;
 	struct error why = { 0 };
-	bool maybe_done;
 	int rc;
 
 	sws_open_args(&args, path, file->flags & (O_ACCMODE | O_APPEND), 0);
-	rc = sws_open_call(inode->ws, mux, call, &args, &opened, &maybe_done, &why);
+	rc = sws_open_call(inode->ws, mux, call, &args, &opened, &why);
 	if (rc && opened.answered)
 		return error_set(err, ESTALE,
 				 "the session broke and the file cannot be opened again: %s",
@@ -51,9 +50,11 @@ static void adopt(struct sws_file *file, struct mux *mux, uint32_t handle, char 
 {
 	struct sws_inode *inode = file->inode;
 	struct mux *before;
+	uint32_t was;
 
 	pthread_mutex_lock(&inode->ws->lock);
 	before = file->mux;
+	was = file->handle;
 	file->mux = mux;
 	file->handle = handle;
 	free(inode->path);
@@ -62,7 +63,7 @@ static void adopt(struct sws_file *file, struct mux *mux, uint32_t handle, char 
 	inode->maybe = NULL;
 	inode->named = ++inode->ws->clock;
 	pthread_mutex_unlock(&inode->ws->lock);
-	mux_unref(before);
+	sws_close_handle(inode->ws, before, was);
 }
 
 /* names held, exclusively: no name is changing. */
@@ -86,69 +87,40 @@ static int reopen(struct sws_file *file, struct mux *mux, const struct call *cal
 	return rc;
 }
 
-static bool is_living(struct mux *mux)
-{
-	return mux && !mux_dead(mux);
-}
-
-int sws_file_ready(struct sws_file *file, const struct call *call, struct error *err)
+int sws_file_reopen(struct sws_file *file, struct mux *mux, const struct call *call,
+		    struct error *err)
 {
 	struct sws *ws = file->inode->ws;
-	struct error why = { 0 };
-	int rc = 0;
-
-	for (int sessions = 0; !is_living(file->mux) && sessions < SWS_SESSIONS; sessions++) {
-		struct mux *mux;
-
-		rc = link_mux(ws->link, call, &mux, err);
-		if (rc)
-			return rc;
-		rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, &why);
-		if (!rc) {
-			rc = reopen(file, mux, call, &why);
-			ws_latch_drop(&ws->names);
-		}
-		mux_unref(mux);
-		if (rc && rc != -ECONNRESET)
-			return error_copy(err, &why);
-	}
-	return rc ? sws_broken(&why, false, err) : 0;
-}
-
-/* Where it is ready and nothing of its inode's has to be sent first. */
-static bool is_ready(struct sws_file *file, struct mux **mux, uint32_t *handle)
-{
-	struct sws *ws = file->inode->ws;
-	bool ready;
-
-	pthread_mutex_lock(&ws->lock);
-	ready = is_living(file->mux) && !sws_inode_is_broken(file->inode);
-	if (ready) {
-		*mux = mux_ref(file->mux);
-		*handle = file->handle;
-	}
-	pthread_mutex_unlock(&ws->lock);
-	return ready;
-}
-
-int sws_file_session(struct sws_file *file, const struct call *call, struct mux **mux,
-		     uint32_t *handle, struct error *err)
-{
-	struct sws_inode *inode = file->inode;
 	int rc;
 
-	if (is_ready(file, mux, handle))
+	if (file->mux == mux)
+		return 0;
+	rc = ws_latch_take(&ws->names, call, WS_EXCLUSIVE, err);
+	if (rc)
+		return rc;
+	rc = reopen(file, mux, call, err);
+	ws_latch_drop(&ws->names);
+	return rc;
+}
+
+int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *call,
+		    uint32_t *handle, struct error *err)
+{
+	struct sws_inode *inode = file->inode;
+	bool ready;
+	int rc;
+
+	pthread_mutex_lock(&inode->ws->lock);
+	ready = file->mux == mux;
+	*handle = file->handle;
+	pthread_mutex_unlock(&inode->ws->lock);
+	if (ready)
 		return 0;
 	rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
 	if (rc)
 		return rc;
-	rc = sws_queue_send(inode, call, err);
-	if (!rc)
-		rc = sws_file_ready(file, call, err);
-	if (!rc) {
-		*mux = mux_ref(file->mux);
-		*handle = file->handle;
-	}
+	rc = sws_file_reopen(file, mux, call, err);
+	*handle = file->handle;
 	ws_latch_drop(&inode->gate);
 	return rc;
 }
@@ -159,25 +131,34 @@ void sws_put_handle(struct buf *args, size_t at, uint32_t handle)
 		args->data[at + i] = (char)(handle >> 8 * i);
 }
 
+struct asking {
+	struct sws_file *file;
+	const struct call *call;
+	enum session_op op;
+	struct buf *args, *reply;
+	size_t at;
+};
+
+static int ask_step(void *arg, struct mux *mux, struct error *err)
+{
+	struct asking *asking = arg;
+	uint32_t handle;
+	int rc = sws_file_handle(asking->file, mux, asking->call, &handle, err);
+
+	if (rc)
+		return rc;
+	sws_put_handle(asking->args, asking->at, handle);
+	return mux_call(mux, asking->call, asking->op, asking->args, asking->reply, NULL, err);
+}
+
 int sws_file_call(struct sws_file *file, const struct call *call, enum session_op op,
 		  struct buf *args, size_t at, struct buf *reply, struct error *err)
 {
-	for (int sessions = 1;; sessions++) {
-		struct error why = { 0 };
-		uint32_t handle;
-		struct mux *mux;
-		int rc = sws_file_session(file, call, &mux, &handle, err);
+	struct asking asking = {
+		.file = file, .call = call, .op = op, .args = args, .reply = reply, .at = at
+	};
 
-		if (rc)
-			return rc;
-		sws_put_handle(args, at, handle);
-		rc = mux_call(mux, call, op, args, reply, NULL, &why);
-		mux_unref(mux);
-		if (rc != -ECONNRESET)
-			return rc ? error_copy(err, &why) : 0;
-		if (sessions == SWS_SESSIONS)
-			return sws_broken(&why, false, err);
-	}
+	return sws_run(file->inode->ws, call, ask_step, &asking, err);
 }
 
 int sws_fstat(struct sws_file *file, const struct call *call, struct ws_attr *out,

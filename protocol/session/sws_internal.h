@@ -133,10 +133,15 @@ struct sws {
 /* sws_call.c */
 
 /*
- * A living session, referenced.  Writes that broke with the last one have been sent over it: whatever is
- * asked next comes behind them.  Call without a gate.
+ * Calls STEP with a living session, and with another one when it returns -ECONNRESET.  Writes that broke with
+ * the last session have been sent over this one before: whatever STEP asks comes behind them.  ERR is
+ * never NULL for STEP.  Call without a gate.
  */
-int sws_session(struct sws *ws, const struct call *call, struct mux **out, struct error *err);
+typedef int (*sws_step)(void *arg, struct mux *mux, struct error *err);
+int sws_run(struct sws *ws, const struct call *call, sws_step step, void *arg, struct error *err);
+
+/* For a STEP whose call is not to be repeated: makes of WHY the session broke -EIO, not known. */
+int sws_unknown(struct error *why);
 
 struct sws_ask {
 	enum session_op op;
@@ -154,8 +159,6 @@ int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, 
 		  struct error *err);
 /* The attributes that are the whole of REPLY. */
 int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *err);
-/* The session broke and the call is not made again. */
-int sws_broken(const struct error *why, bool maybe_done, struct error *err);
 
 /* sws_inode.c */
 
@@ -181,23 +184,24 @@ void sws_path_moved(struct sws *ws, const char *from, const char *to, bool excha
 /* sws_open.c */
 
 struct sws_opened {
-	bool answered; /* whatever was returned is what the agent said */
+	bool answered;   /* whatever was returned is what the agent said */
+	bool maybe_done; /* after -ECONNRESET: the agent may have opened it */
 	uint32_t handle;
 	struct ws_attr attr;
 };
 /* OP_OPEN's arguments; -EINVAL for an access mode that is none. */
 int sws_open_args(struct buf *args, const char *path, int flags, mode_t mode);
-/* Opens in MUX, once.  MAYBE_DONE is that of mux_call. */
 int sws_open_call(struct sws *ws, struct mux *mux, const struct call *call, const struct buf *args,
-		  struct sws_opened *out, bool *maybe_done, struct error *err);
+		  struct sws_opened *out, struct error *err);
 
 /* sws_handle.c */
 
-/* Makes FILE's handle one of the living session.  Gate held.  -ESTALE is for good. */
-int sws_file_ready(struct sws_file *file, const struct call *call, struct error *err);
-/* The same without a gate, behind its inode's writes: its session, referenced, and its number there. */
-int sws_file_session(struct sws_file *file, const struct call *call, struct mux **mux,
-		     uint32_t *handle, struct error *err);
+/* Makes FILE's session MUX.  Gate held.  -ESTALE is for good. */
+int sws_file_reopen(struct sws_file *file, struct mux *mux, const struct call *call,
+		    struct error *err);
+/* The same without the gate; FILE's number there. */
+int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *call,
+		    uint32_t *handle, struct error *err);
 /* A repeatable call on FILE.  Its handle is put in at AT. */
 int sws_file_call(struct sws_file *file, const struct call *call, enum session_op op,
 		  struct buf *args, size_t at, struct buf *reply, struct error *err);
@@ -210,23 +214,24 @@ void sws_stray_add(struct sws *ws, struct mux *mux, struct mux_ticket *ticket, e
 /* Hears those that are answered, and the oldest where there are too many. */
 void sws_strays_hear(struct sws *ws, const struct call *call);
 void sws_strays_drop(struct sws *ws);
-/* Closes HANDLE without waiting for it.  Takes the reference over. */
+/* Closes HANDLE without waiting for it.  Takes the reference over; NULL: it is closed. */
 void sws_close_handle(struct sws *ws, struct mux *mux, uint32_t handle);
 
 /* sws_queue.c */
 
-/* Whether writes broke, or were never sent.  ws->lock held. */
-bool sws_inode_is_broken(const struct sws_inode *inode);
-/* Adds a write of at most OPS_IO_MAX bytes and sends it.  Gate held, nothing broken. */
+/* Whether writes have to be sent before anything else is asked in MUX.  ws->lock held. */
+bool sws_queue_is_behind(const struct sws_inode *inode, const struct mux *mux);
+/* Sends over MUX what is not under way there.  Gate held. */
+int sws_queue_send(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		   struct error *err);
+/* One more, of at most OPS_IO_MAX bytes, over the session of FILE, where all others are.  Gate held. */
 int sws_queue_add(struct sws_file *file, const struct call *call, int64_t offset, const void *bytes,
 		  size_t len, struct error *err);
-/* Sends everything that is unsent.  Gate held. */
-int sws_queue_send(struct sws_inode *inode, const struct call *call, struct error *err);
 /* Waits until none of INODE's writes is unanswered.  Takes the gate if there are any. */
 int sws_inode_settle(struct sws_inode *inode, const struct call *call, struct error *err);
 /* Waits until no more than COUNT writes of BYTES together are unanswered.  Gate held. */
-int sws_queue_settle(struct sws_inode *inode, const struct call *call, unsigned count, size_t bytes,
-		     struct error *err);
+int sws_queue_settle(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		     unsigned count, size_t bytes, struct error *err);
 /* Forgets what FILE wrote and was not answered; whether there was any.  Gate held. */
 bool sws_queue_abandon(struct sws_file *file);
 /* Settles others' oldest writes until there is room for one more in the workspace. */

@@ -14,12 +14,14 @@
 #define ASK_ENTRIES (LIMIT_LISTING_ENTRIES + 1)
 
 struct listing {
+	const struct call *call;
 	const char *path;
 	ws_list_fn each;
 	void *arg;
 	char last[LIMIT_NAME + 1]; /* the name of the last entry; "" before the first */
 	size_t count;
-	int rc; /* why it was ended here */
+	bool more; /* there are entries behind the last */
+	int rc;    /* why it was ended here */
 	struct error why;
 };
 
@@ -58,11 +60,11 @@ static int sink(void *arg, const void *bytes, size_t len)
 	return listing->rc;
 }
 
-/* One call, behind the last name. */
-static int ask(struct mux *mux, const struct call *call, struct listing *listing, bool *more,
-	       struct error *err)
+/* One call, behind the last name that was taken. */
+static int ask_step(void *arg, struct mux *mux, struct error *err)
 {
 	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX), reply = BUF_INIT(FRAME_BODY_MAX);
+	struct listing *listing = arg;
 	char last[LIMIT_PATH];
 	struct unpack in;
 	int rc;
@@ -71,11 +73,11 @@ static int ask(struct mux *mux, const struct call *call, struct listing *listing
 	pack_u8(&args, 1);
 	pack_text(&args, listing->last);
 	pack_u32(&args, ASK_ENTRIES);
-	rc = mux_download(mux, call, OP_LIST, &args, false, sink, listing, &reply, err);
+	rc = mux_download(mux, listing->call, OP_LIST, &args, false, sink, listing, &reply, err);
 	if (rc)
-		return rc;
+		return listing->rc ? 0 : rc;
 	in = unpack_from(reply.data, reply.len);
-	*more = unpack_u8(&in);
+	listing->more = unpack_u8(&in);
 	unpack_text(&in, last, sizeof(last));
 	return unpack_done(&in, "the end of a listing", err);
 }
@@ -83,31 +85,19 @@ static int ask(struct mux *mux, const struct call *call, struct listing *listing
 int sws_list(struct sws *ws, const struct call *call, const char *path, ws_list_fn each, void *arg,
 	     struct error *err)
 {
-	struct listing listing = { .path = path, .each = each, .arg = arg };
+	struct listing listing = {
+		.call = call, .path = path, .each = each, .arg = arg, .more = true
+	};
 	int rc = ws_path_check(path, WS_PATH_LOOKUP, err);
-	int sessions = 0;
-	bool more = true;
 
-	while (!rc && more) {
-		struct error why = { 0 };
+	while (!rc && listing.more) {
 		size_t before = listing.count;
-		struct mux *mux;
 
-		rc = sws_session(ws, call, &mux, err);
-		if (rc)
-			return rc;
-		rc = ask(mux, call, &listing, &more, &why);
-		mux_unref(mux);
+		rc = sws_run(ws, call, ask_step, &listing, err);
 		if (listing.rc)
 			return error_copy(err, &listing.why);
-		if (rc == -ECONNRESET && ++sessions < SWS_SESSIONS)
-			rc = 0;
-		else if (rc == -ECONNRESET)
-			return sws_broken(&why, false, err);
-		else if (rc)
-			return error_copy(err, &why);
-		else if (more && listing.count == before)
-			return error_set(err, EPROTO, "the guest's listing does not go on");
+		if (!rc && listing.more && listing.count == before)
+			rc = error_set(err, EPROTO, "the guest's listing does not go on");
 	}
 	return rc;
 }

@@ -41,14 +41,14 @@ int sws_open_args(struct buf *args, const char *path, int flags, mode_t mode)
 }
 
 int sws_open_call(struct sws *ws, struct mux *mux, const struct call *call, const struct buf *args,
-		  struct sws_opened *out, bool *maybe_done, struct error *err)
+		  struct sws_opened *out, struct error *err)
 {
 	autobuf struct buf reply = BUF_INIT(FRAME_BODY_MAX);
 	struct mux_ticket *ticket;
 	struct unpack in;
 	int rc = mux_begin(mux, call, OP_OPEN, args, &ticket, err);
 
-	*maybe_done = out->answered = false;
+	out->maybe_done = out->answered = false;
 	if (rc)
 		return rc;
 	rc = mux_wait(ticket, call, err);
@@ -57,7 +57,7 @@ int sws_open_call(struct sws *ws, struct mux *mux, const struct call *call, cons
 		sws_stray_add(ws, mux_ref(mux), ticket, OP_OPEN);
 		return rc;
 	}
-	rc = mux_finish(ticket, call, &reply, maybe_done, err);
+	rc = mux_finish(ticket, call, &reply, &out->maybe_done, err);
 	out->answered = rc != -ECONNRESET;
 	if (rc)
 		return rc;
@@ -67,53 +67,56 @@ int sws_open_call(struct sws *ws, struct mux *mux, const struct call *call, cons
 	return unpack_done(&in, "an open file", err);
 }
 
-/* In whatever session lives; FILE has its handle then. */
-static int open_somewhere(struct sws *ws, const struct call *call, const struct buf *args,
-			  bool repeatable, struct sws_file *file, struct ws_attr *attr,
-			  struct error *err)
-{
-	for (int sessions = 1;; sessions++) {
-		struct sws_opened opened;
-		struct error why = { 0 };
-		struct mux *mux;
-		bool maybe_done;
-		int rc = sws_session(ws, call, &mux, err);
+struct asking {
+	struct sws *ws;
+	const struct call *call;
+	struct sws_file *file;
+	struct buf args;
+	bool repeatable;
+	struct ws_attr attr; /* what was opened */
+};
 
-		if (rc)
-			return rc;
-		rc = sws_open_call(ws, mux, call, args, &opened, &maybe_done, &why);
-		if (!rc) {
-			file->mux = mux;
-			file->handle = opened.handle;
-			*attr = opened.attr;
-			return 0;
-		}
-		mux_unref(mux);
-		if (rc != -ECONNRESET)
-			return error_copy(err, &why);
-		maybe_done = maybe_done && !repeatable;
-		if (maybe_done || sessions == SWS_SESSIONS)
-			return sws_broken(&why, maybe_done, err);
-	}
+static int ask_step(void *arg, struct mux *mux, struct error *err)
+{
+	struct asking *asking = arg;
+	struct sws_opened opened;
+	int rc = sws_open_call(asking->ws, mux, asking->call, &asking->args, &opened, err);
+
+	if (rc == -ECONNRESET && opened.maybe_done && !asking->repeatable)
+		rc = sws_unknown(err);
+	if (rc)
+		return rc;
+	asking->file->mux = mux_ref(mux);
+	asking->file->handle = opened.handle;
+	asking->attr = opened.attr;
+	return 0;
 }
 
-static int open_file(struct sws *ws, const struct call *call, const char *path, int flags,
-		     mode_t mode, struct sws_file *file, struct ws_attr *attr, struct error *err)
+static int open_file(struct sws *ws, const struct call *call, const char *path, mode_t mode,
+		     struct sws_file *file, struct ws_attr *attr, struct error *err)
 {
-	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX);
 	struct sws_opening opening = { .path = path };
-	bool repeatable = !(flags & O_CREAT && flags & O_EXCL);
+	struct asking asking = {
+		.ws = ws,
+		.call = call,
+		.file = file,
+		.args = BUF_INIT(FRAME_BODY_MAX),
+		.repeatable = !(file->flags & O_CREAT && file->flags & O_EXCL),
+	};
+	int rc;
 
-	if (sws_open_args(&args, path, flags, mode))
+	if (sws_open_args(&asking.args, path, file->flags, mode))
 		return error_set(err, EINVAL, "a file is opened to read, to write, or both");
 	sws_opening_begin(ws, &opening);
-	int rc = open_somewhere(ws, call, &args, repeatable, file, attr, err);
-
-	if (!rc && sws_inode_add(ws, &opening, attr, file)) {
+	rc = sws_run(ws, call, ask_step, &asking, err);
+	if (!rc && sws_inode_add(ws, &opening, &asking.attr, file)) {
 		sws_close_handle(ws, file->mux, file->handle);
 		rc = error_set(err, ENOMEM, "no memory for an open file");
 	}
 	sws_opening_end(ws, &opening);
+	buf_free(&asking.args);
+	if (!rc)
+		*attr = asking.attr;
 	return rc;
 }
 
@@ -132,7 +135,7 @@ int sws_open(struct sws *ws, const struct call *call, const char *path, int flag
 	if (!file)
 		return error_set(err, ENOMEM, "no memory for an open file");
 	file->flags = flags;
-	rc = open_file(ws, call, path, flags, mode, file, attr, err);
+	rc = open_file(ws, call, path, mode, file, attr, err);
 	if (rc)
 		free(file);
 	else
@@ -176,8 +179,7 @@ int sws_close(struct sws_file *file, const struct call *call, struct error *err)
 	DL_DELETE(inode->files, file);
 	pthread_mutex_unlock(&ws->lock);
 	rc = last_words(file, abandoned, &why, err);
-	if (file->mux)
-		sws_close_handle(ws, file->mux, file->handle);
+	sws_close_handle(ws, file->mux, file->handle);
 	sws_inode_put(inode);
 	free(file);
 	sws_strays_hear(ws, call);

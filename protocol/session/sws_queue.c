@@ -17,14 +17,12 @@
 /* Handle, offset, append: in front of the bytes. */
 #define WRITE_HEAD 13
 
-bool sws_inode_is_broken(const struct sws_inode *inode)
+bool sws_queue_is_behind(const struct sws_inode *inode, const struct mux *mux)
 {
 	const struct sws_write *first = inode->writes;
 
-	if (!first)
-		return false;
-	/* All that was sent is in one session, the unsent rest is behind. */
-	return !first->mux || mux_dead(first->mux) || !first->prev->mux;
+	/* Those that were sent are in one session, the unsent rest is behind them. */
+	return first && (first->mux != mux || !first->prev->mux);
 }
 
 static void enqueue(struct sws_inode *inode, struct sws_write *write)
@@ -104,135 +102,123 @@ static void take_answer(struct sws_inode *inode, struct sws_write *write, const 
 	dequeue(inode, write);
 }
 
-/* Those of a dead session are not under way any more. */
-static void take_back(struct sws_inode *inode, const struct call *call)
+/* Those of another session: it is dead, or about to be. */
+static int take_back(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		     struct error *err)
 {
 	struct sws_write *write, *next;
 
 	DL_FOREACH_SAFE (inode->writes, write, next) {
-		if (write->mux && mux_dead(write->mux))
-			take_answer(inode, write, call);
+		int rc;
+
+		if (!write->mux || write->mux == mux)
+			continue;
+		rc = mux_wait(write->ticket, call, err);
+		if (rc)
+			return rc;
+		take_answer(inode, write, call);
 	}
+	return 0;
 }
 
-/* -ESTALE: its file is gone for good. */
-static int send_one(struct sws_inode *inode, struct sws_write *write, const struct call *call,
-		    struct error *err)
+/* Over the session of its file. */
+static int send_one(struct sws_write *write, const struct call *call, struct error *err)
 {
-	struct mux *mux;
-	int rc = sws_file_ready(write->file, call, err);
+	const struct sws_file *file = write->file;
 
-	if (rc)
-		return rc;
-	mux = write->file->mux;
-	sws_put_handle(&write->args, 0, write->file->handle);
-	rc = mux_begin(mux, call, OP_WRITE, &write->args, &write->ticket, err);
+	sws_put_handle(&write->args, 0, file->handle);
+	return mux_begin(file->mux, call, OP_WRITE, &write->args, &write->ticket, err);
+}
+
+static int send_again(struct sws_inode *inode, struct sws_write *write, struct mux *mux,
+		      const struct call *call, struct error *err)
+{
+	int rc = sws_file_reopen(write->file, mux, call, err);
+
+	if (rc == -ESTALE) {
+		lose(write->file, err);
+		dequeue(inode, write);
+		return 0;
+	}
+	if (!rc)
+		rc = send_one(write, call, err);
 	if (!rc)
 		set_session(inode, write, mux_ref(mux));
 	return rc;
 }
 
-static int send_unsent(struct sws_inode *inode, const struct call *call, struct error *err)
+int sws_queue_send(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		   struct error *err)
 {
 	struct sws_write *write, *next;
-	int rc = 0;
+	int rc = take_back(inode, mux, call, err);
 
 	DL_FOREACH_SAFE (inode->writes, write, next) {
-		struct error why = { 0 };
-
-		if (write->mux)
-			continue;
-		rc = send_one(inode, write, call, &why);
-		if (rc == -ESTALE) {
-			lose(write->file, &why);
-			dequeue(inode, write);
-			rc = 0;
-		}
 		if (rc)
-			return error_copy(err, &why);
+			return rc;
+		if (!write->mux)
+			rc = send_again(inode, write, mux, call, err);
 	}
 	return rc;
 }
 
-int sws_queue_send(struct sws_inode *inode, const struct call *call, struct error *err)
+static struct sws_write *write_new(struct sws_file *file, int64_t offset, const void *bytes,
+				   size_t len)
 {
-	struct error why = { 0 };
-	int rc = -ECONNRESET;
+	struct sws_write *write = calloc(1, sizeof(*write));
+	struct buf *args = write ? &write->args : NULL;
 
-	if (!inode->writes)
-		return 0;
-	for (int sessions = 0; rc == -ECONNRESET && sessions < SWS_SESSIONS; sessions++) {
-		take_back(inode, call);
-		rc = send_unsent(inode, call, &why);
+	if (!write)
+		return NULL;
+	write->file = file;
+	write->len = len;
+	write->append = file->flags & O_APPEND;
+	buf_init(args, WRITE_HEAD + OPS_IO_MAX);
+	buf_reserve(args, WRITE_HEAD + len);
+	pack_u32(args, 0);
+	pack_u64(args, (uint64_t)offset);
+	pack_u8(args, write->append);
+	buf_add(args, bytes, len);
+	if (args->overflow) {
+		buf_free(args);
+		free(write);
+		return NULL;
 	}
-	if (rc == -ECONNRESET)
-		return sws_broken(&why, false, err);
-	return rc ? error_copy(err, &why) : 0;
+	return write;
 }
 
 int sws_queue_add(struct sws_file *file, const struct call *call, int64_t offset, const void *bytes,
 		  size_t len, struct error *err)
 {
-	struct sws_inode *inode = file->inode;
-	struct sws_write *write = calloc(1, sizeof(*write));
+	struct sws_write *write = write_new(file, offset, bytes, len);
 	int rc;
 
 	if (!write)
 		return error_set(err, ENOMEM, "no memory for a write");
-	write->file = file;
-	write->len = len;
-	write->append = file->flags & O_APPEND;
-	buf_init(&write->args, WRITE_HEAD + OPS_IO_MAX);
-	buf_reserve(&write->args, WRITE_HEAD + len);
-	pack_u32(&write->args, 0);
-	pack_u64(&write->args, (uint64_t)offset);
-	pack_u8(&write->args, write->append);
-	buf_add(&write->args, bytes, len);
-	if (write->args.overflow) {
+	rc = send_one(write, call, err);
+	if (rc) {
 		buf_free(&write->args);
 		free(write);
-		return error_set(err, ENOMEM, "no memory for a write");
+		return rc;
 	}
-	enqueue(inode, write);
-	rc = sws_queue_send(inode, call, err);
-	/* It is the last, so it was not sent if anything was not: its caller keeps the bytes. */
-	if (rc)
-		dequeue(inode, inode->writes->prev);
-	return rc;
+	write->mux = mux_ref(file->mux);
+	enqueue(file->inode, write);
+	return 0;
 }
 
-int sws_queue_settle(struct sws_inode *inode, const struct call *call, unsigned count, size_t bytes,
-		     struct error *err)
+int sws_queue_settle(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		     unsigned count, size_t bytes, struct error *err)
 {
 	int rc = 0;
 
 	while (!rc && inode->writes && (inode->count > count || inode->bytes > bytes)) {
 		struct sws_write *write = inode->writes;
 
-		if (!write->mux)
-			rc = sws_queue_send(inode, call, err);
+		if (write->mux != mux)
+			rc = sws_queue_send(inode, mux, call, err);
 		else if (!(rc = mux_wait(write->ticket, call, err)))
 			take_answer(inode, write, call);
 	}
-	return rc;
-}
-
-int sws_inode_settle(struct sws_inode *inode, const struct call *call, struct error *err)
-{
-	struct sws *ws = inode->ws;
-	bool any;
-	int rc;
-
-	pthread_mutex_lock(&ws->lock);
-	any = inode->writes;
-	pthread_mutex_unlock(&ws->lock);
-	if (!any)
-		return 0;
-	rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
-	if (rc)
-		return rc;
-	rc = sws_queue_settle(inode, call, 0, 0, err);
-	ws_latch_drop(&inode->gate);
 	return rc;
 }
 
@@ -255,35 +241,62 @@ bool sws_queue_abandon(struct sws_file *file)
 	return any;
 }
 
-/* Settles the oldest write of INODE. */
-static int settle_oldest(struct sws_inode *inode, const struct call *call, struct error *err)
+struct settling {
+	struct sws_inode *inode;
+	const struct call *call;
+	bool oldest; /* only the oldest write */
+};
+
+static int settle_step(void *arg, struct mux *mux, struct error *err)
 {
-	int rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
+	struct settling *settling = arg;
+	struct sws_inode *inode = settling->inode;
+	int rc = ws_latch_take(&inode->gate, settling->call, WS_EXCLUSIVE, err);
 
 	if (rc)
 		return rc;
-	rc = sws_queue_settle(inode, call, inode->count ? inode->count - 1 : 0, SIZE_MAX, err);
+	if (settling->oldest && inode->count)
+		rc = sws_queue_settle(inode, mux, settling->call, inode->count - 1, SIZE_MAX, err);
+	else
+		rc = sws_queue_settle(inode, mux, settling->call, 0, 0, err);
 	ws_latch_drop(&inode->gate);
 	return rc;
 }
 
+int sws_inode_settle(struct sws_inode *inode, const struct call *call, struct error *err)
+{
+	struct settling settling = { .inode = inode, .call = call };
+	struct sws *ws = inode->ws;
+	bool any;
+
+	pthread_mutex_lock(&ws->lock);
+	any = inode->writes;
+	pthread_mutex_unlock(&ws->lock);
+	return any ? sws_run(ws, call, settle_step, &settling, err) : 0;
+}
+
+/* The one that has had unanswered writes for longest, with a reference; NULL where there is room. */
+static struct sws_inode *find_crowded(struct sws *ws)
+{
+	struct sws_inode *inode = NULL;
+
+	pthread_mutex_lock(&ws->lock);
+	if (ws->count >= SWS_ALL_WRITES || ws->bytes >= SWS_ALL_BYTES)
+		inode = ws->dirty;
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&ws->lock);
+	return inode;
+}
+
 int sws_queue_make_room(struct sws *ws, const struct call *call, struct error *err)
 {
+	struct settling settling = { .call = call, .oldest = true };
 	int rc = 0;
 
-	while (!rc) {
-		struct sws_inode *inode = NULL;
-
-		pthread_mutex_lock(&ws->lock);
-		if (ws->count >= SWS_ALL_WRITES || ws->bytes >= SWS_ALL_BYTES)
-			inode = ws->dirty;
-		if (inode)
-			inode->refs++;
-		pthread_mutex_unlock(&ws->lock);
-		if (!inode)
-			return 0;
-		rc = settle_oldest(inode, call, err);
-		sws_inode_put(inode);
+	while (!rc && (settling.inode = find_crowded(ws))) {
+		rc = sws_run(ws, call, settle_step, &settling, err);
+		sws_inode_put(settling.inode);
 	}
 	return rc;
 }

@@ -15,13 +15,15 @@ struct piece {
 };
 
 struct reading {
-	struct mux *mux;
+	struct sws_file *file;
 	const struct call *call;
-	uint32_t handle;
 	int64_t offset;
 	char *bytes;
 	size_t len;
 
+	/* In one session: */
+	struct mux *mux;
+	uint32_t handle;
 	struct piece pieces[SWS_READ_CALLS];
 	unsigned first, count;
 	size_t begun, got;
@@ -66,53 +68,42 @@ static int end_piece(struct reading *reading, struct error *err)
 	return 0;
 }
 
-/* In one session.  What is under way is heard to its end, also after an error. */
-static int run(struct reading *reading, struct error *err)
+/* What is under way is heard to its end, also after an error. */
+static int read_pieces(struct reading *reading, struct error *err)
 {
 	int rc = 0;
 
-	while (reading->count || (!rc && !reading->end && reading->begun < reading->len)) {
+	for (;;) {
 		bool more = !rc && !reading->end && reading->begun < reading->len;
 
 		if (more && reading->count < SWS_READ_CALLS)
 			rc = begin_piece(reading, err);
+		else if (!reading->count)
+			return rc;
 		else if (rc)
 			end_piece(reading, NULL);
 		else
 			rc = end_piece(reading, err);
 	}
-	return rc;
 }
 
-static ssize_t read_somewhere(struct sws_file *file, const struct call *call, int64_t offset,
-			      void *bytes, size_t len, struct error *err)
+static int read_step(void *arg, struct mux *mux, struct error *err)
 {
-	for (int sessions = 1;; sessions++) {
-		struct reading reading = {
-			.call = call, .offset = offset, .bytes = bytes, .len = len
-		};
-		struct error why = { 0 };
-		int rc = sws_file_session(file, call, &reading.mux, &reading.handle, err);
+	struct reading *reading = arg;
+	int rc = sws_file_handle(reading->file, mux, reading->call, &reading->handle, err);
 
-		if (rc)
-			return rc;
-		rc = run(&reading, &why);
-		mux_unref(reading.mux);
-		if (!rc)
-			return (ssize_t)reading.got;
-		if (rc != -ECONNRESET)
-			return error_copy(err, &why);
-		if (sessions == SWS_SESSIONS)
-			return sws_broken(&why, false, err);
-	}
+	reading->mux = mux;
+	reading->begun = reading->got = 0;
+	reading->end = false;
+	return rc ? rc : read_pieces(reading, err);
 }
 
 ssize_t sws_read(struct sws_file *file, const struct call *call, int64_t offset, void *bytes,
 		 size_t len, struct error *err)
 {
-	struct gate *bulks = &file->inode->ws->bulks;
+	struct reading reading = { .file = file, .call = call, .offset = offset, .bytes = bytes };
+	struct sws *ws = file->inode->ws;
 	bool bulk = len > SWS_SMALL_READ;
-	ssize_t got;
 	int rc;
 
 	if ((file->flags & O_ACCMODE) == O_WRONLY)
@@ -123,11 +114,12 @@ ssize_t sws_read(struct sws_file *file, const struct call *call, int64_t offset,
 		len = (size_t)(INT64_MAX - offset);
 	if (!len)
 		return 0;
-	rc = bulk ? gate_enter(bulks, call, err) : 0;
+	rc = bulk ? gate_enter(&ws->bulks, call, err) : 0;
 	if (rc)
 		return rc;
-	got = read_somewhere(file, call, offset, bytes, len, err);
+	reading.len = len;
+	rc = sws_run(ws, call, read_step, &reading, err);
 	if (bulk)
-		gate_leave(bulks);
-	return got;
+		gate_leave(&ws->bulks);
+	return rc ? rc : (ssize_t)reading.got;
 }

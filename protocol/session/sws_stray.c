@@ -90,6 +90,8 @@ void sws_close_handle(struct sws *ws, struct mux *mux, uint32_t handle)
 	struct call call = call_within(CLOSE_SECONDS, NULL);
 	struct mux_ticket *ticket;
 
+	if (!mux)
+		return;
 	pack_u32(&args, handle);
 	/* Where it cannot be sent, the handle ends with the session. */
 	if (mux_begin(mux, &call, OP_CLOSE, &args, &ticket, NULL))

@@ -37,39 +37,49 @@ static void set_told(struct sws_file *file, bool told)
 	pthread_mutex_unlock(&ws->lock);
 }
 
+struct writing {
+	struct sws_file *file;
+	const struct call *call;
+	int64_t offset;
+	const char *bytes;
+	size_t len; /* at most OPS_IO_MAX */
+};
+
 /* Gate held. */
-static int write_held(struct sws_file *file, const struct call *call, int64_t offset,
-		      const void *bytes, size_t len, struct error *err)
+static int write_held(const struct writing *writing, struct mux *mux, struct error *err)
 {
-	struct sws_inode *inode = file->inode;
-	int rc = sws_queue_settle(inode, call, SWS_FILE_WRITES - 1, SWS_FILE_BYTES - len, err);
+	struct sws_file *file = writing->file;
+	const struct call *call = writing->call;
+	int rc = sws_queue_settle(file->inode, mux, call, SWS_FILE_WRITES - 1,
+				  SWS_FILE_BYTES - writing->len, err);
 
 	if (!rc)
-		rc = sws_queue_send(inode, call, err);
+		rc = sws_queue_send(file->inode, mux, call, err);
 	if (!rc)
-		rc = sws_file_ready(file, call, err);
-	return rc ? rc : sws_queue_add(file, call, offset, bytes, len, err);
+		rc = sws_file_reopen(file, mux, call, err);
+	if (!rc)
+		rc = sws_queue_add(file, call, writing->offset, writing->bytes, writing->len, err);
+	return rc;
 }
 
-static int write_piece(struct sws_file *file, const struct call *call, int64_t offset,
-		       const void *bytes, size_t len, struct error *err)
+static int write_step(void *arg, struct mux *mux, struct error *err)
 {
-	struct sws_inode *inode = file->inode;
-	int rc = sws_queue_make_room(inode->ws, call, err);
+	const struct writing *writing = arg;
+	struct ws_latch *gate = &writing->file->inode->gate;
+	int rc = ws_latch_take(gate, writing->call, WS_EXCLUSIVE, err);
 
-	if (!rc)
-		rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
 	if (rc)
 		return rc;
-	rc = write_held(file, call, offset, bytes, len, err);
-	ws_latch_drop(&inode->gate);
+	rc = write_held(writing, mux, err);
+	ws_latch_drop(gate);
 	return rc;
 }
 
 int sws_write(struct sws_file *file, const struct call *call, int64_t offset, const void *bytes,
 	      size_t len, struct error *err)
 {
-	const char *from = bytes;
+	struct writing writing = { .file = file, .call = call, .offset = offset, .bytes = bytes };
+	struct sws *ws = file->inode->ws;
 	int rc;
 
 	if (!is_writer(file))
@@ -79,13 +89,13 @@ int sws_write(struct sws_file *file, const struct call *call, int64_t offset, co
 	rc = tell_lost(file, err);
 	if (!rc)
 		set_told(file, false);
-	while (!rc && len) {
-		size_t piece = len < OPS_IO_MAX ? len : OPS_IO_MAX;
-
-		rc = write_piece(file, call, offset, from, piece, err);
-		from += piece;
-		offset += (int64_t)piece;
-		len -= piece;
+	for (; !rc && len; len -= writing.len) {
+		writing.len = len < OPS_IO_MAX ? len : OPS_IO_MAX;
+		rc = sws_queue_make_room(ws, call, err);
+		if (!rc)
+			rc = sws_run(ws, call, write_step, &writing, err);
+		writing.offset += (int64_t)writing.len;
+		writing.bytes += writing.len;
 	}
 	return rc;
 }
@@ -120,7 +130,7 @@ int sws_fsync(struct sws_file *file, const struct call *call, bool data_only, st
 	return sws_file_call(file, call, OP_FSYNC, &args, 0, NULL, err);
 }
 
-/* An inode with unanswered writes, with a reference, that was made after SEEN ones. */
+/* All inodes with unanswered writes, with a reference each: an array of COUNT, owned.  NULL: no memory. */
 static struct sws_inode **collect_dirty(struct sws *ws, size_t *count)
 {
 	struct sws_inode *inode, **all;

@@ -22,7 +22,7 @@ static int never_connect(uint32_t cid, uint32_t port)
 	return -EIO;
 }
 
-const struct transport_ops no_vsock_ops = { no_vsock, never_connect };
+const struct transport_ops no_vsock_ops = { no_vsock, never_connect, NULL };
 
 struct guest *make_guest(const char *scheme, const char *path, double timeout)
 {

@@ -222,6 +222,13 @@ int link_mux(struct link *link, const struct call *call, struct mux **out, struc
 	return down ? error_set(err, ENOTCONN, "the guest is gone") : 0;
 }
 
+void link_unanswered(struct link *link, struct mux *mux, int64_t since)
+{
+	(void)link;
+	(void)mux;
+	(void)since;
+}
+
 static void start_agent(struct world *w)
 {
 	char listen[100], run[100], byte;
@@ -318,6 +325,16 @@ void world_cut(struct world *w, enum cut cut, unsigned at)
 	w->cut = cut;
 	w->cut_at = at;
 	pthread_mutex_unlock(&w->lock);
+}
+
+bool world_is_cut(struct world *w)
+{
+	bool is;
+
+	pthread_mutex_lock(&w->lock);
+	is = !w->cut;
+	pthread_mutex_unlock(&w->lock);
+	return is;
 }
 
 bool world_was_cut(struct world *w)

@@ -59,6 +59,8 @@ int world_teardown(void **state); /* also looks that every handle in the agent w
 
 /* From now on, the AT-th call is cut. */
 void world_cut(struct world *w, enum cut cut, unsigned at);
+/* Whether it has been. */
+bool world_is_cut(struct world *w);
 /* Takes an order to cut back; whether it had been carried out. */
 bool world_was_cut(struct world *w);
 void world_set_down(struct world *w, bool down);

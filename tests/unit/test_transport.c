@@ -49,8 +49,8 @@ static int fake_connect(uint32_t cid, uint32_t port)
 	return vsock_result;
 }
 
-static const struct transport_ops without = { no_vsock, never_connect };
-static const struct transport_ops with = { has_vsock, fake_connect };
+static const struct transport_ops without = { no_vsock, never_connect, NULL };
+static const struct transport_ops with = { has_vsock, fake_connect, NULL };
 
 /* BEFORE, the path, BEHIND. */
 static struct address parse(const char *before, const char *path, const char *behind)

@@ -1,0 +1,97 @@
+/*
+ * link_beat.c - what was asked and heard on a guest's sessions: its counters, its health, its silence.
+ *
+ * Which calls are unanswered only the mux knows; here it is estimated from how much is sent and how often
+ * something is heard, too high rather than too low: who is suspected has but to answer a question.
+ */
+#include "protocol/session/link_internal.h"
+
+#define NSEC_PER_SEC INT64_C(1000000000)
+
+static void lock(struct link *link)
+{
+	pthread_mutex_lock(&link->beat_lock);
+}
+
+static void unlock(struct link *link)
+{
+	pthread_mutex_unlock(&link->beat_lock);
+}
+
+static void asked(struct link *link, uint64_t calls)
+{
+	lock(link);
+	link->unanswered += (unsigned)calls;
+	if (!link->asked_at)
+		link->asked_at = call_now();
+	unlock(link);
+}
+
+/* Seconds that the answer took, if it can only be that to the one call there was; else -1. */
+static double heard(struct link *link)
+{
+	int64_t now = call_now();
+	double took = -1;
+
+	lock(link);
+	if (link->unanswered == 1 && link->asked_at)
+		took = (double)(now - link->asked_at) / (double)NSEC_PER_SEC;
+	if (link->unanswered)
+		link->unanswered--;
+	link->asked_at = link->unanswered ? now : 0;
+	link->heard_at = now;
+	unlock(link);
+	return took;
+}
+
+void link_count(void *arg, const struct mux_traffic *more)
+{
+	struct link *link = arg;
+
+	if (more->calls)
+		asked(link, more->calls);
+	if (more->bytes_received)
+		guest_health_ok(link->guest, heard(link));
+	guest_count(link->guest, &(struct guest_traffic){
+					 .requests = more->calls,
+					 .bytes_sent = more->bytes_sent,
+					 .bytes_received = more->bytes_received,
+				 });
+}
+
+void link_beat_reset(struct link *link)
+{
+	lock(link);
+	link->unanswered = 0;
+	link->asked_at = 0;
+	link->heard_at = call_now();
+	unlock(link);
+}
+
+int64_t link_silent_since(struct link *link)
+{
+	int64_t since;
+
+	lock(link);
+	since = link->asked_at;
+	unlock(link);
+	return since;
+}
+
+int64_t link_heard_at(struct link *link)
+{
+	int64_t at;
+
+	lock(link);
+	at = link->heard_at;
+	unlock(link);
+	return at;
+}
+
+bool link_is_suspicious(struct link *link)
+{
+	int64_t since = link_silent_since(link);
+	int64_t timeout = (int64_t)(link->guest->options.timeout * (double)NSEC_PER_SEC);
+
+	return since && call_now() - since >= timeout;
+}

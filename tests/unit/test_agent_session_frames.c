@@ -1,0 +1,475 @@
+/*
+ * test_agent_session_frames.c - the agent's sessions as streams of frames: entering one, frames in any shape,
+ * clients that lie, flood, stop in the middle or do not read.
+ */
+#include "tests/unit/agent_client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "protocol/agent/session_hello.h"
+#include "protocol/session/pack.h"
+
+static int setup(void **state)
+{
+	static struct agent_world world;
+
+	agent_world_open(&world);
+	agent_world_write(&world, "file", "contents");
+	*state = &world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	agent_world_close(*state);
+	return 0;
+}
+
+/* What the agent answers to one line. */
+static char *ask(struct agent_world *world, const char *line)
+{
+	struct agent_client client;
+	char *answer;
+
+	client_connect(&client, world);
+	client_raw(&client, line, strlen(line));
+	answer = client_line(&client);
+	client_expect_end(&client);
+	client_close(&client);
+	return answer;
+}
+
+static void test_hello(void **state)
+{
+	struct agent_client client;
+	char id[65];
+
+	client_open(&client, *state);
+	assert_non_null(strstr(client.hello, "\"agent\": \"vsockfs-agent\""));
+	assert_non_null(strstr(client.hello, "\"version\": \"" VSOCKFS_VERSION "\""));
+	assert_non_null(strstr(client.hello, agent_build_id(id)));
+	assert_non_null(strstr(client.hello, "\"watch\""));
+	assert_non_null(strstr(client.hello, "\"handles\": 4096"));
+	expect_call(&client, 0, NULL, OP_STAT, "s", "");
+	client_close(&client);
+}
+
+static void test_hello_of_others(void **state)
+{
+	char *answer = ask(*state, "{\"action\": \"hello\", \"dialects\": [\"session/9\", 7]}\n");
+
+	assert_non_null(strstr(answer, "\"error\""));
+	assert_non_null(strstr(answer, "session/1"));
+	free(answer);
+	answer = ask(*state, "{\"action\": \"hello\"}\n");
+	assert_non_null(strstr(answer, "\"error\""));
+	free(answer);
+	answer = ask(*state, "{\"action\": \"hello\", \"dialects\": \"session/1\"}\n");
+	assert_non_null(strstr(answer, "\"error\""));
+	free(answer);
+}
+
+static void test_no_session(void **state)
+{
+	struct agent_world *world = *state;
+	char *answer;
+
+	world->agent->options.no_session = true;
+	answer = ask(world, "{\"action\": \"hello\", \"dialects\": [\"session/1\"], "
+			    "\"command\": \"echo line\", \"timeout_seconds\": 10}\n");
+	assert_null(strstr(answer, "dialect"));
+	assert_non_null(strstr(answer, "\"stdout\": \"line\\n\""));
+	free(answer);
+}
+
+/* Frames that came together with the hello are frames. */
+static void test_hello_and_call_at_once(void **state)
+{
+	static const char hello[] = "{\"action\": \"hello\", \"dialects\": [\"session/1\"]}\n";
+	struct buf args = args_of("rwwbbhws", hello, sizeof(hello) - 1, 4u + 8u, 1u, FRAME_CALL, 0,
+				  OP_STAT, 0u, "file");
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+
+	client_connect(&client, *state);
+	client_raw(&client, args.data, args.len);
+	free(client_line(&client));
+	client_finish(&client, 1, got);
+	assert_int_equal(got->frame.code, 0);
+	assert_int_equal(got->frame.size, OPS_ATTR_SIZE);
+	client_close(&client);
+	buf_free(&args);
+	free(got);
+}
+
+/* Two calls, cut in two at every byte, and then a byte at a time. */
+static void test_split_anywhere(void **state)
+{
+	struct buf calls = args_of("wwbbhwswwbbhws", 12u, 1u, FRAME_CALL, 0, OP_STAT, 0u, "file",
+				   12u, 2u, FRAME_CALL, 0, OP_STAT, 0u, "none");
+	struct got *got = malloc(sizeof(*got));
+	struct agent_client client;
+
+	client_open(&client, *state);
+	for (size_t cut = 1; cut <= calls.len; cut++) {
+		client_raw(&client, calls.data, cut);
+		/* The first has been answered, if it is there, before the rest is sent. */
+		if (cut >= 12 + 12) {
+			client_finish(&client, 1, got);
+			assert_int_equal(got->frame.code, 0);
+		}
+		client_raw(&client, calls.data + cut, calls.len - cut);
+		if (cut < 12 + 12)
+			client_finish(&client, 1, got);
+		client_finish(&client, 2, got);
+		assert_int_equal(got->frame.code, ENOENT);
+		assert_string_equal((char *)got->body, "'none': No such file or directory");
+	}
+	for (size_t i = 0; i < calls.len; i++)
+		client_raw(&client, calls.data + i, 1);
+	client_finish(&client, 1, got);
+	client_finish(&client, 2, got);
+	client_close(&client);
+	buf_free(&calls);
+	free(got);
+}
+
+/* Sent all at once; quick ones in order, the slow ones among them whenever they are done. */
+static void test_many_at_once(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	bool answered[601] = { 0 };
+	struct buf all = BUF_INIT(1 << 20);
+
+	client_open(&client, *state);
+	for (uint32_t id = 1; id <= 600; id++) {
+		bool slow = id % 10 == 0;
+		struct buf one = slow ? args_of("wwbbhwsbsw", 4u + 4 + 1 + 4 + 4, id, FRAME_CALL, 0,
+						OP_LIST, 0u, "", 1, "", 100u) :
+					args_of("wwbbhws", 12u, id, FRAME_CALL, 0, OP_STAT, 0u,
+						"file");
+
+		buf_add(&all, one.data, one.len);
+		buf_free(&one);
+	}
+	client_raw(&client, all.data, all.len);
+	for (int left = 600; left;) {
+		client_get(&client, got);
+		assert_in_range(got->frame.id, 1, 600);
+		if (got->frame.kind == FRAME_DATA)
+			continue;
+		assert_int_equal(got->frame.code, 0);
+		assert_false(answered[got->frame.id]);
+		answered[got->frame.id] = true;
+		left--;
+	}
+	client_close(&client);
+	buf_free(&all);
+	free(got);
+}
+
+/* One header each that ends the session. */
+static void test_lies(void **state)
+{
+	static const struct frame lies[] = {
+		{ .size = FRAME_BODY_MAX + 1, .id = 1, .kind = FRAME_CALL, .code = OP_STAT },
+		{ .size = UINT32_MAX, .id = 1, .kind = FRAME_DATA },
+		{ .size = 4, .id = 0, .kind = FRAME_CALL, .code = OP_STAT },
+		{ .size = 0, .id = 1, .kind = FRAME_CALL, .code = OP_STAT },
+		{ .size = 4, .id = 1, .kind = 0 },
+		{ .size = 4, .id = 1, .kind = 6 },
+		{ .size = 4, .id = 1, .kind = FRAME_DONE },
+		{ .size = 4, .id = 1, .kind = FRAME_CALL, .flags = 1, .code = OP_STAT },
+		{ .size = 4, .id = 1, .kind = FRAME_DATA, .flags = 2 },
+		{ .size = 5, .id = 1, .kind = FRAME_CREDIT },
+		{ .size = 1, .id = 1, .kind = FRAME_CANCEL },
+		{ .size = 0, .id = 1, .kind = FRAME_DATA },
+	};
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		unsigned char header[FRAME_HEADER + 8] = { 0 };
+		struct agent_client client;
+
+		client_open(&client, *state);
+		frame_encode(&lies[i], header);
+		client_raw(&client, header, sizeof(header));
+		client_expect_end(&client);
+		client_close(&client);
+	}
+}
+
+/* A call that is under way until it is cancelled. */
+static uint32_t begin_watch(struct agent_client *client)
+{
+	struct buf args = args_of("q", (uint64_t)0);
+	uint32_t id = client_begin(client, OP_WATCH, &args, 0);
+
+	buf_free(&args);
+	return id;
+}
+
+static void test_lies_about_calls(void **state)
+{
+	struct agent_client client;
+	uint32_t id;
+
+	/* An id that is taken. */
+	client_open(&client, *state);
+	id = begin_watch(&client);
+	client.id = id - 1;
+	begin_watch(&client);
+	client_expect_end(&client);
+	client_close(&client);
+
+	/* Data for a call that takes none. */
+	client_open(&client, *state);
+	id = begin_watch(&client);
+	client_frame(&client, FRAME_DATA, id, 0, 0, "x", 1);
+	client_expect_end(&client);
+	client_close(&client);
+}
+
+/* Reads until ID is answered; other calls' data is dropped. */
+static void skip_to_answer(struct agent_client *client, uint32_t id, struct got *got)
+{
+	do
+		client_get(client, got);
+	while (got->frame.id != id || got->frame.kind != FRAME_DONE);
+}
+
+/* More of an upload than there is credit for: of this one nothing is taken, for all workers are busy. */
+static void test_data_over_credit(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	char *piece = calloc(1, OPS_WINDOW / 4);
+	struct buf args = args_of("s", "large"), root = args_of("s", "");
+	uint32_t id;
+
+	agent_world_run(*state, "truncate -s 1M large");
+	client_open(&client, *state);
+	for (int i = 0; i < 32; i++)
+		client_begin(&client, OP_EXPORT, &args, 0);
+	id = client_begin(&client, OP_IMPORT, &root, 0);
+	for (int i = 0; i < 4; i++)
+		client_frame(&client, FRAME_DATA, id, 0, 0, piece, OPS_WINDOW / 4);
+	skip_to_answer(&client, client_begin(&client, OP_STAT, &args, 0), got);
+	assert_int_equal(got->frame.code, 0);
+	client_frame(&client, FRAME_DATA, id, 0, 0, piece, 1);
+	client_expect_end(&client);
+	client_close(&client);
+	buf_free(&args);
+	buf_free(&root);
+	free(piece);
+	free(got);
+}
+
+/* Uploads have room set aside each, so there are not so many. */
+static void test_too_many_uploads(void **state)
+{
+	struct agent_client client;
+	struct buf args = args_of("s", "");
+
+	client_open(&client, *state);
+	for (int i = 0; i < 32; i++)
+		client_begin(&client, OP_IMPORT, &args, 0);
+	expect_call(&client, EAGAIN, NULL, OP_IMPORT, "s", "");
+	client_close(&client);
+	buf_free(&args);
+}
+
+static void test_too_many_calls(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	struct buf args = args_of("q", (uint64_t)0);
+	uint32_t id = 0;
+
+	client_open(&client, *state);
+	for (int i = 0; i < 1025; i++)
+		id = client_begin(&client, OP_WATCH, &args, 0);
+	client_get(&client, got);
+	assert_int_equal(got->frame.id, id);
+	assert_int_equal(got->frame.code, EAGAIN);
+	expect_call(&client, 0, NULL, OP_STAT, "s", "file");
+	client_close(&client);
+	buf_free(&args);
+	free(got);
+}
+
+static void test_frames_of_no_call(void **state)
+{
+	struct agent_client client;
+
+	client_open(&client, *state);
+	client_frame(&client, FRAME_CANCEL, 77, 0, 0, NULL, 0);
+	client_frame(&client, FRAME_DATA, 77, FRAME_END, 0, "late", 4);
+	client_credit(&client, 77, UINT32_MAX);
+	expect_call(&client, EOPNOTSUPP, NULL, 999, "");
+	expect_call(&client, EOPNOTSUPP, NULL, 0, "");
+	expect_call(&client, 0, NULL, OP_STAT, "s", "file");
+	client_close(&client);
+}
+
+/* Ends in the middle of everything. */
+static void test_truncated(void **state)
+{
+	struct buf call = args_of("wwbbhws", 12u, 1u, FRAME_CALL, 0, OP_STAT, 0u, "file");
+
+	for (size_t len = 0; len < call.len; len++) {
+		struct agent_client client;
+
+		client_open(&client, *state);
+		client_raw(&client, call.data, len);
+		client_close(&client); /* comes back: the agent is done with it */
+	}
+	buf_free(&call);
+}
+
+/* Arguments of every operation cut at every byte, and with one too many. */
+static void test_arguments_cut(void **state)
+{
+	struct ws_attr attr = { 0 };
+	struct buf packed = BUF_INIT(OPS_ATTR_SIZE);
+	struct agent_client client;
+
+	ops_pack_attr(&packed, &attr);
+	const struct {
+		unsigned op;
+		struct buf args;
+		bool has_rest;
+	} calls[] = {
+		{ OP_STAT, args_of("s", "x"), false },
+		{ OP_LIST, args_of("sbsw", "x", 1, "", 1u), false },
+		{ OP_READLINK, args_of("s", "x"), false },
+		{ OP_OPEN, args_of("sww", "x", 1u, 0u), false },
+		{ OP_CLOSE, args_of("w", 5u), false },
+		{ OP_READ, args_of("wqw", 5u, (uint64_t)0, 1u), false },
+		{ OP_WRITE, args_of("wqb", 5u, (uint64_t)0, 0), true },
+		{ OP_FSYNC, args_of("wb", 5u, 0), false },
+		{ OP_FSTAT, args_of("w", 5u), false },
+		{ OP_SETATTR, args_of("swwr", "x", 0u, 0u, packed.data, packed.len), false },
+		{ OP_MKDIR, args_of("sw", "new", 0755u), false },
+		{ OP_RMDIR, args_of("s", "x"), false },
+		{ OP_UNLINK, args_of("s", "x"), false },
+		{ OP_RENAME, args_of("ssw", "file", "y", 0u), false },
+		{ OP_SYMLINK, args_of("ss", "x", "new"), false },
+		{ OP_LINK, args_of("ss", "file", "new"), false },
+		{ OP_MKNOD, args_of("sw", "new", 0100644u), false },
+		{ OP_STATFS, args_of(""), false },
+		{ OP_SYNC, args_of(""), false },
+		{ OP_BATCH, args_of("bhws", 0, OP_STAT, 5u, "x"), false },
+		{ OP_EXPORT, args_of("s", "x"), false },
+		{ OP_IMPORT, args_of("s", "x"), false },
+		{ OP_WATCH, args_of("q", (uint64_t)0), false },
+		{ OP_BARRIER, args_of(""), false },
+	};
+
+	client_open(&client, *state);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		struct buf all = calls[i].args;
+
+		for (size_t len = 0; len < all.len; len++) {
+			int code;
+
+			/* A batch of nothing is one. */
+			if (calls[i].op == OP_BATCH && len <= 1)
+				continue;
+			struct buf cut = args_of("r", all.data, len);
+
+			code = client_call(&client, calls[i].op, &cut, NULL);
+			if (code != EPROTO && code != ENAMETOOLONG)
+				fail_msg("op %u cut at %zu: %d", calls[i].op, len, code);
+		}
+		if (!calls[i].has_rest)
+			expect_call(&client, EPROTO, NULL, calls[i].op, "rb", all.data, all.len, 0);
+		buf_free(&all);
+	}
+	/* None of them did anything. */
+	expect_call(&client, 0, NULL, OP_STAT, "s", "file");
+	expect_call(&client, ENOENT, NULL, OP_STAT, "s", "new");
+	client_close(&client);
+	buf_free(&packed);
+}
+
+/* One that takes nothing for long is dropped; here long is short. */
+static void test_a_client_that_does_not_read(void **state)
+{
+	struct timeval soon = { .tv_usec = 200000 };
+	struct agent_client client;
+	struct buf args = args_of("s", "file");
+
+	client_open(&client, *state);
+	assert_int_equal(setsockopt(client.served, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)),
+			 0);
+	for (int i = 0; i < 4000; i++) {
+		struct frame frame = {
+			.size = 4 + 8,
+			.id = (uint32_t)i + 1,
+			.kind = FRAME_CALL,
+			.code = OP_STAT,
+		};
+		unsigned char bytes[FRAME_HEADER + 12] = { 0 };
+
+		frame_encode(&frame, bytes);
+		memcpy(bytes + FRAME_HEADER + 4, args.data, args.len);
+		if (send(client.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	/* The thread is done although nothing was closed here. */
+	assert_int_equal(pthread_join(client.thread, NULL), 0);
+	close(client.fd);
+	free(client.hello);
+	buf_free(&args);
+}
+
+static void test_too_many_sessions(void **state)
+{
+	struct agent_client clients[65];
+	static const char hello[] = "{\"action\": \"hello\", \"dialects\": [\"session/1\"]}\n";
+	char *answer;
+
+	for (int i = 0; i < 64; i++)
+		client_open(&clients[i], *state);
+	client_connect(&clients[64], *state);
+	client_raw(&clients[64], hello, sizeof(hello) - 1);
+	answer = client_line(&clients[64]);
+	assert_non_null(strstr(answer, "error"));
+	free(answer);
+	client_close(&clients[64]);
+	client_close(&clients[0]);
+	client_open(&clients[0], *state);
+	for (int i = 0; i < 64; i++)
+		client_close(&clients[i]);
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		test(test_hello),
+		test(test_hello_of_others),
+		test(test_no_session),
+		test(test_hello_and_call_at_once),
+		test(test_split_anywhere),
+		test(test_many_at_once),
+		test(test_lies),
+		test(test_lies_about_calls),
+		test(test_data_over_credit),
+		test(test_too_many_uploads),
+		test(test_too_many_calls),
+		test(test_frames_of_no_call),
+		test(test_truncated),
+		test(test_arguments_cut),
+		test(test_a_client_that_does_not_read),
+		test(test_too_many_sessions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
