@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -53,6 +54,7 @@ struct bench {
 	int echo_fd;
 	struct mux *mux;
 	struct guest *guest;
+	struct cancel cancel; /* ends the watch */
 };
 
 static void die(const char *what, const char *why)
@@ -85,21 +87,26 @@ static double median(double *values, size_t count)
 
 static void start_agent(struct bench *bench, const char *path)
 {
-	char listen[100], ready[16];
-	char *argv[] = { "vsockfs-agent", "--listen", listen,       "--workspace", bench->work,
-			 "--run-dir",     bench->run, "--ready-fd", ready,         NULL };
-	int pipe_fd[2], rc;
+	char listen[100], ready[16], lifeline[16];
+	char *argv[] = { "vsockfs-agent", "--listen",   listen,     "--workspace",
+			 bench->work,     "--run-dir",  bench->run, "--ready-fd",
+			 ready,           "--lifeline", lifeline,   NULL };
+	int pipe_fd[2], life[2], rc;
 	char byte;
 
 	snprintf(listen, sizeof(listen), "unix:%s", bench->socket);
-	if (pipe(pipe_fd) < 0)
+	if (pipe(pipe_fd) < 0 || pipe(life) < 0)
 		die("pipe", strerror(errno));
 	fcntl(pipe_fd[0], F_SETFD, FD_CLOEXEC);
+	/* It ends with us, however that is. */
+	fcntl(life[1], F_SETFD, FD_CLOEXEC);
+	snprintf(lifeline, sizeof(lifeline), "%d", life[0]);
 	snprintf(ready, sizeof(ready), "%d", pipe_fd[1]);
 	rc = posix_spawn(&bench->agent, path, NULL, NULL, argv, environ);
 	if (rc)
 		die(path, strerror(rc));
 	close(pipe_fd[1]);
+	close(life[0]);
 	if (read(pipe_fd[0], &byte, 1) != 1)
 		die(path, "the agent did not start");
 	close(pipe_fd[0]);
@@ -200,6 +207,27 @@ static double time_statfs(struct bench *bench)
 	}
 	buf_free(&reply);
 	return (seconds() - start) / ROUND_TRIPS;
+}
+
+static int drop_events(void *arg, const void *bytes, size_t len)
+{
+	(void)arg;
+	(void)bytes;
+	(void)len;
+	return 0;
+}
+
+/* As the mount has one open all the time: it must not make the calls beside it dearer. */
+static void *watch(void *arg)
+{
+	struct bench *bench = arg;
+	struct call call = call_within(600, &bench->cancel);
+	struct buf args = BUF_INIT(8);
+
+	pack_u64(&args, 0);
+	mux_download(bench->mux, &call, OP_WATCH, &args, true, drop_events, NULL, NULL, NULL);
+	buf_free(&args);
+	return NULL;
 }
 
 /* All threads of PID to CPU. */
@@ -376,6 +404,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 int main(int argc, char **argv)
 {
 	struct bench bench = { .dir = "/tmp/vsockfs-bench-XXXXXX" };
+	pthread_t watcher;
 	int cpus[2];
 
 	if (argc != 2) {
@@ -398,6 +427,13 @@ int main(int argc, char **argv)
 	round_trips(&bench, "one processor ", cpus[0], cpus[0]);
 	if (cpus[1] != cpus[0])
 		round_trips(&bench, "two processors", cpus[0], cpus[1]);
+
+	cancel_init(&bench.cancel);
+	if (pthread_create(&watcher, NULL, watch, &bench) != 0)
+		die("watch", "no thread for it");
+	round_trips(&bench, "with a watch  ", cpus[0], cpus[0]);
+	cancel_fire(&bench.cancel);
+	pthread_join(watcher, NULL);
 
 	mux_unref(bench.mux);
 	guest_unref(bench.guest);
