@@ -14,6 +14,7 @@
 
 #include "protocol/cleanup.h"
 #include "protocol/line/line.h"
+#include "protocol/line/lproc.h"
 
 const struct proc_settings in_root = { .cwd = "/" };
 
@@ -86,8 +87,8 @@ void wait_until_clean(struct guest *guest)
 }
 
 struct lproc_command *start_with(struct guest *guest, const char *command,
-				const struct proc_settings *settings, int fd, int64_t len,
-				double timeout)
+				 const struct proc_settings *settings, int fd, int64_t len,
+				 double timeout)
 {
 	struct call call = fake_call();
 	struct lproc_command *out = NULL;

@@ -5,7 +5,7 @@
 #define TESTS_COMMAND_KIT_H
 
 #include "fake_guest.h"
-#include "protocol/process.h"
+#include "protocol/line/lproc.h"
 
 extern const struct proc_settings in_root; /* cwd / */
 
@@ -17,8 +17,8 @@ int command_teardown(void **state);
 
 /* All of them fail the test on an error. */
 struct lproc_command *start_with(struct guest *guest, const char *command,
-				const struct proc_settings *settings, int fd, int64_t len,
-				double timeout);
+				 const struct proc_settings *settings, int fd, int64_t len,
+				 double timeout);
 struct lproc_command *start(struct guest *guest, const char *command);
 struct proc_command_status status_of(struct lproc_command *command);
 int wait_for_end(struct lproc_command *command); /* its exit code */

@@ -19,7 +19,7 @@
 #include "protocol/buf.h"
 #include "protocol/cleanup.h"
 #include "protocol/line/line.h"
-#include "protocol/process.h"
+#include "protocol/line/lproc.h"
 #include "protocol/utf8.h"
 
 struct guest {

@@ -97,8 +97,8 @@ static void test_time_limit(void **state)
 {
 	struct guest *guest = *state;
 	struct lproc_command *meek = start_with(guest, "sleep 100", &in_root, -1, 0, 0.2);
-	struct lproc_command *stubborn = start_with(guest, "trap '' TERM; while :; do sleep 1; done",
-						   &in_root, -1, 0, 0.2);
+	struct lproc_command *stubborn = start_with(
+		guest, "trap '' TERM; while :; do sleep 1; done", &in_root, -1, 0, 0.2);
 	struct lproc_command *quick = start_with(guest, "exit 5", &in_root, -1, 0, 100);
 
 	assert_int_equal(wait_for_end(quick), 5);

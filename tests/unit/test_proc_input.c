@@ -16,6 +16,7 @@
 
 #include "command_kit.h"
 #include "protocol/cleanup.h"
+#include "protocol/line/lproc.h"
 
 static int memory_file(size_t len, char **copy)
 {

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "live_guest.h"
-#include "protocol/process.h"
+#include "protocol/line/lproc.h"
 
 static const struct proc_settings in_workspace = { 0 };
 
@@ -29,7 +29,7 @@ static void start(struct live_guest *live, const char *name, const char *command
 
 	memset(err, 0, sizeof(*err));
 	rc = lproc_service_start(live->guest, &call, name, command, &in_workspace, &readiness, out,
-				err);
+				 err);
 	if (rc != want)
 		fail_msg("start %s: %d (%s), not %d", name, rc, err->text, want);
 }
@@ -61,7 +61,7 @@ static void assert_log(struct live_guest *live, const char *name, int stream, co
 	struct error err = { 0 };
 	char bytes[4096];
 	ssize_t got = lproc_service_read(live->guest, &call, name, stream, 0, bytes, sizeof(bytes),
-					&err);
+					 &err);
 
 	if (got < 0)
 		fail_msg("read %s: %s", name, err.text);
@@ -222,7 +222,7 @@ static void test_ready_command(void **state)
 	struct error err = { 0 };
 
 	if (lproc_service_start(live->guest, &call, "command", "sleep 0.3; >flag; exec sleep 1000",
-			       &settings, &readiness, &service, &err))
+				&settings, &readiness, &service, &err))
 		fail_msg("%s", err.text);
 	proc_service_free(&service);
 	stop(live, "command", &service);
@@ -316,7 +316,7 @@ static void test_interrupted(void **state)
 	cancel_init(&cancel);
 	pthread_create(&thread, NULL, fire_soon, &cancel);
 	assert_int_equal(lproc_service_start(live->guest, &call, "cut", "sleep 1000", &in_workspace,
-					    &readiness, &service, &err),
+					     &readiness, &service, &err),
 			 -EINTR);
 	pthread_join(thread, NULL);
 	cancel_destroy(&cancel);
@@ -336,7 +336,7 @@ static void test_refused(void **state)
 	struct error err = { 0 };
 
 	assert_int_equal(lproc_service_start(live->guest, &call, "refused", "true", &nowhere, &none,
-					    &service, &err),
+					     &service, &err),
 			 -ENOENT);
 	assert_non_null(strstr(err.text, "/workspace/none"));
 	assert_string_equal(live_guest_ask(live, "ls -d /workspace/none 2>/dev/null"), "");

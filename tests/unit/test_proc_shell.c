@@ -13,7 +13,7 @@
 
 #include "live_guest.h"
 #include "protocol/buf.h"
-#include "protocol/process.h"
+#include "protocol/line/lproc.h"
 
 /* What a shell has said so far, gathered read by read. */
 struct talk {
@@ -58,7 +58,7 @@ static ssize_t listen(struct talk *talk)
 
 	assert_true(talk->len + talk->step < sizeof(talk->text));
 	got = lproc_shell_read(talk->live->guest, &call, talk->id, talk->shell.cursor,
-			      talk->text + talk->len, talk->step, &talk->shell, &err);
+			       talk->text + talk->len, talk->step, &talk->shell, &err);
 	if (got < 0)
 		fail_msg("read %s: %s", talk->id, err.text);
 	talk->len += (size_t)got;
@@ -83,7 +83,7 @@ static void type(struct talk *talk, const char *text, size_t len)
 
 	for (size_t done = 0; done < len;) {
 		ssize_t took = lproc_shell_write(talk->live->guest, &call, talk->id, text + done,
-						len - done, &err);
+						 len - done, &err);
 
 		if (took <= 0)
 			fail_msg("write %s: %s", talk->id, err.text);
@@ -161,7 +161,8 @@ static void test_interrupt_reaches_the_job(void **state)
 	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "INT", NULL), 0);
 	TYPE(talk, "echo goes\"on\"\n");
 	wait_text(talk, "goeson");
-	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "USR1", NULL), -EINVAL);
+	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "USR1", NULL),
+			 -EINVAL);
 	assert_int_equal(lproc_shell_signal(talk->live->guest, &call, "int", "KILL", NULL), 0);
 	while (strcmp(talk->shell.state, "running") == 0 && call_sleep(&call, 0.02) == 0)
 		listen(talk);
@@ -233,8 +234,8 @@ static void test_odd_bytes(void **state)
 
 	TYPE(talk, "stty -echo; echo g''o; head -n 1 | od -An -tx1\n");
 	wait_text(talk, "go\r\n");
-	assert_int_equal(lproc_shell_write(talk->live->guest, &call, "odd", "a\377\376b\n", 5, NULL),
-			 1);
+	assert_int_equal(
+		lproc_shell_write(talk->live->guest, &call, "odd", "a\377\376b\n", 5, NULL), 1);
 	took = lproc_shell_write(talk->live->guest, &call, "odd", "\377\376b\n", 4, NULL);
 	assert_int_equal(took, live_guest_is_reference() ? -EILSEQ : 2);
 	TYPE(talk, "b\n");
