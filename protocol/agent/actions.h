@@ -24,6 +24,8 @@ int action_write_workspace_file(struct request *request, struct reply *reply, st
 int action_delete_workspace_path(struct request *request, struct reply *reply, struct error *err);
 
 /* shell_actions.c */
+struct shell_status;
+void shell_status_reply(const struct shell_status *status, struct reply *reply); /* SHELL */
 int action_open_shell(struct request *request, struct reply *reply, struct error *err);
 int action_read_shell(struct request *request, struct reply *reply, struct error *err);
 int action_write_shell(struct request *request, struct reply *reply, struct error *err);

@@ -8,8 +8,10 @@
 #include <sys/prctl.h>
 
 #include "protocol/agent/child.h"
+#include "protocol/agent/command.h"
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/service.h"
+#include "protocol/agent/session_proc_hub.h"
 #include "protocol/agent/session_room.h"
 #include "protocol/agent/kin.h"
 #include "protocol/agent/shell.h"
@@ -32,7 +34,11 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 
 	rc = rundir_find(options->run_dir, &agent->run_dir, err);
 	if (rc == 0)
+		rc = proc_hub_new(agent, &agent->procs, err);
+	if (rc == 0)
 		rc = children_new(&agent->children, err);
+	if (rc == 0)
+		rc = commands_new(agent, &agent->commands, err);
 	if (rc == 0)
 		rc = shells_new(agent, &agent->shells, err);
 	if (rc == 0)
@@ -76,11 +82,16 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	sess_room_free(agent->sessions);
+	if (agent->services)
+		services_interrupt(agent->services);
+	proc_hub_stop(agent->procs);
 	/* The rooms first: they hold children. */
 	shells_free(agent->shells);
 	end_everything(agent);
 	children_free(agent->children);
 	services_free(agent->services);
+	commands_free(agent->commands);
+	proc_hub_free(agent->procs);
 	free(agent->run_dir);
 	free(agent);
 }

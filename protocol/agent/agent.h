@@ -13,6 +13,8 @@
 #include "protocol/error.h"
 
 struct children;
+struct commands;
+struct proc_hub;
 struct sess_room;
 struct services;
 struct shells;
@@ -29,7 +31,9 @@ struct agent_options {
 struct agent {
 	struct agent_options options;
 	char *run_dir; /* owned */
+	struct proc_hub *procs;
 	struct children *children;
+	struct commands *commands;
 	struct shells *shells;
 	struct services *services;
 	struct sess_room *sessions;

@@ -78,6 +78,23 @@ int request_int(const struct request *request, const char *key, int64_t fallback
 	return 0;
 }
 
+int request_ms(const struct request *request, const char *key, int64_t fallback_seconds,
+	       int64_t max_seconds, int64_t *ms, struct error *err)
+{
+	const json_t *value = lookup(request, key);
+	double seconds = value ? json_number_value(value) : (double)fallback_seconds;
+
+	if (value && !json_is_number(value))
+		return error_set(err, EINVAL, "%s must be a number", key);
+	if (!(seconds >= 0 && seconds <= (double)max_seconds))
+		return error_set(err, EINVAL, "%s must be between 0 and %lld", key,
+				 (long long)max_seconds);
+	*ms = (int64_t)(seconds * 1000);
+	if ((double)*ms < seconds * 1000)
+		++*ms;
+	return 0;
+}
+
 int request_bool(const struct request *request, const char *key, bool fallback, bool *out,
 		 struct error *err)
 {

@@ -50,6 +50,9 @@ int request_bytes(const struct request *request, const char *key, size_t max, ch
 /* An integer of MIN..MAX; a number with a fraction is cut. */
 int request_int(const struct request *request, const char *key, int64_t fallback, int64_t min,
 		int64_t max, int64_t *out, struct error *err);
+/* Seconds, with or without a fraction, of 0..MAX_SECONDS; as milliseconds. */
+int request_ms(const struct request *request, const char *key, int64_t fallback_seconds,
+	       int64_t max_seconds, int64_t *ms, struct error *err);
 int request_bool(const struct request *request, const char *key, bool fallback, bool *out,
 		 struct error *err);
 /* The name of a shell or service, trimmed: [A-Za-z0-9][A-Za-z0-9._-]{0,63}. */

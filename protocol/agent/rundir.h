@@ -3,6 +3,7 @@
  *
  *   RUN/pyro-services/NAME.stdout, NAME.stderr, NAME.json
  *   RUN/pyro-secrets/...
+ *   RUN/pyro-commands/... (command.h)
  */
 #ifndef VSOCKFS_AGENT_RUNDIR_H
 #define VSOCKFS_AGENT_RUNDIR_H
@@ -11,6 +12,7 @@
 
 #define RUNDIR_SERVICES "pyro-services"
 #define RUNDIR_SECRETS "pyro-secrets"
+#define RUNDIR_COMMANDS "pyro-commands"
 
 /*
  * The directory to use: WANTED (made if it is missing) or, where that is NULL, /run if we may

@@ -235,6 +235,24 @@ static void become_ready(struct service *service, const struct service_spec *spe
 	pthread_mutex_lock(&service->lock);
 	service->starting = false;
 	pthread_mutex_unlock(&service->lock);
+	service_tell(service);
+}
+
+/* The right to start it, for one at a time. */
+static int begin_change(struct service *service, struct error *err)
+{
+	bool starting;
+
+	if (pthread_mutex_trylock(&service->changing) == 0)
+		return 0;
+	pthread_mutex_lock(&service->lock);
+	starting = service->starting;
+	pthread_mutex_unlock(&service->lock);
+	if (starting)
+		return error_set(err, EBUSY, "service '%s' is being started", service->name);
+	/* It has become what it will be, and the other one is about to say so. */
+	pthread_mutex_lock(&service->changing);
+	return 0;
 }
 
 int services_start(struct services *services, const struct service_spec *spec,
@@ -245,8 +263,9 @@ int services_start(struct services *services, const struct service_spec *spec,
 
 	if (!service)
 		return -ENOMEM;
-	if (pthread_mutex_trylock(&service->changing))
-		return error_set(err, EBUSY, "service '%s' is being started", spec->name);
+	rc = begin_change(service, err);
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&service->lock);
 	service_look_after(service);
 	if (service->known && service->record.state == SERVICE_RUNNING)
@@ -255,6 +274,8 @@ int services_start(struct services *services, const struct service_spec *spec,
 		rc = launch(service, spec, err);
 	pthread_mutex_unlock(&service->lock);
 	if (rc == 0) {
+		if (spec->launched)
+			spec->launched(spec->arg);
 		if (spec->probe->kind != PROBE_NONE)
 			become_ready(service, spec);
 		rc = snapshot(service, out, err);
@@ -269,6 +290,27 @@ int services_status(struct services *services, const char *name, struct service_
 	struct service *service = find(services, name, err);
 
 	return service ? snapshot(service, out, err) : -ENOENT;
+}
+
+int services_peek(struct services *services, const char *name, struct service_peek *out,
+		  struct error *err)
+{
+	struct service *service = find(services, name, err);
+	const struct service_record *record;
+
+	if (!service)
+		return -ENOENT;
+	pthread_mutex_lock(&service->lock);
+	service_look_after(service);
+	record = &service->record;
+	*out = (struct service_peek){
+		.running = record->state == SERVICE_RUNNING,
+		.starting = service->starting,
+		.started_at = record->started_at,
+		.orphan = record->state == SERVICE_RUNNING && !service->child ? record->pid : 0,
+	};
+	pthread_mutex_unlock(&service->lock);
+	return 0;
 }
 
 int services_stop(struct services *services, const char *name, struct service_record *out,

@@ -37,6 +37,10 @@ struct service_spec {
 	const json_t *readiness;
 	const struct probe *probe;
 	int64_t ready_timeout_ms, ready_interval_ms;
+
+	/* Called once it runs, before its readiness is waited for; may be NULL. */
+	void (*launched)(void *arg);
+	void *arg;
 };
 
 /*
@@ -49,6 +53,16 @@ int services_start(struct services *services, const struct service_spec *spec,
 /* -ENOENT where neither this agent nor one before it knows NAME. */
 int services_status(struct services *services, const char *name, struct service_record *out,
 		    struct error *err);
+/* The same, in short. */
+struct service_peek {
+	bool running,
+		starting;  /* starting: its readiness is waited for, or its failure dealt with */
+	double started_at; /* which run it is */
+	pid_t orphan;      /* running, but no child of ours; else 0 */
+};
+int services_peek(struct services *services, const char *name, struct service_peek *out,
+		  struct error *err);
+
 /* TERM, and KILL after ten seconds, for all that came of it.  Nothing to stop is no error. */
 int services_stop(struct services *services, const char *name, struct service_record *out,
 		  struct error *err);

@@ -7,6 +7,7 @@
 #include "protocol/agent/environment.h"
 #include "protocol/agent/service.h"
 #include "protocol/agent/service_log.h"
+#include "protocol/agent/service_wish.h"
 #include "protocol/agent/workspace_path.h"
 #include "protocol/cleanup.h"
 
@@ -18,27 +19,20 @@
 
 #define autorecord __attribute__((cleanup(service_record_free)))
 
-/* What is read from the request for a start, and owned. */
-struct wish {
-	char *name, *command, *cwd, *host_cwd;
-	char **env;
-	char mark[64];
-	struct probe probe;
-	int64_t timeout_seconds, interval_ms;
-};
-
-static void wish_free(struct wish *wish)
+void service_wish_free(struct service_wish *wish)
 {
 	free(wish->name);
 	free(wish->command);
 	free(wish->cwd);
 	free(wish->host_cwd);
 	environment_free(wish->env);
+	json_decref(wish->readiness);
 	probe_free(&wish->probe);
 }
 
-static int read_wish(const struct request *request, struct wish *wish, struct error *err)
+int service_wish_read(const struct request *request, struct service_wish *wish, struct error *err)
 {
+	const json_t *readiness = json_object_get(request->object, "readiness");
 	const char *extra[] = { wish->mark, NULL };
 	int rc = request_name(request, "service_name", &wish->name, err);
 
@@ -48,8 +42,8 @@ static int read_wish(const struct request *request, struct wish *wish, struct er
 	if (rc == 0)
 		rc = request_text(request, "cwd", WORKSPACE, LIMIT_PATH, &wish->cwd, err);
 	if (rc == 0)
-		rc = request_int(request, "ready_timeout_seconds", DEFAULT_TIMEOUT_SECONDS, 0,
-				 MAX_TIMEOUT_SECONDS, &wish->timeout_seconds, err);
+		rc = request_ms(request, "ready_timeout_seconds", DEFAULT_TIMEOUT_SECONDS,
+				MAX_TIMEOUT_SECONDS, &wish->timeout_ms, err);
 	if (rc == 0)
 		rc = request_int(request, "ready_interval_ms", DEFAULT_INTERVAL_MS, 0, INT64_MAX,
 				 &wish->interval_ms, err);
@@ -64,38 +58,46 @@ static int read_wish(const struct request *request, struct wish *wish, struct er
 		return error_set(err, ENOMEM, "out of memory");
 	if (service_make_mark(wish->mark, sizeof(wish->mark)) < 0)
 		return error_set(err, EIO, "there are no random numbers");
+	if (wish->interval_ms < MIN_INTERVAL_MS)
+		wish->interval_ms = MIN_INTERVAL_MS;
+	if (wish->interval_ms > MAX_INTERVAL_MS)
+		wish->interval_ms = MAX_INTERVAL_MS;
+	wish->readiness = json_deep_copy(readiness);
+	if (readiness && !wish->readiness)
+		return error_set(err, ENOMEM, "out of memory");
 	rc = environment_make(request, extra, &wish->env, err);
 	if (rc == 0)
-		rc = probe_parse(request->agent, json_object_get(request->object, "readiness"),
-				 wish->host_cwd, &wish->probe, err);
+		rc = probe_parse(request->agent, wish->readiness, wish->host_cwd, &wish->probe,
+				 err);
 	return rc;
+}
+
+struct service_spec service_wish_spec(const struct service_wish *wish)
+{
+	return (struct service_spec){
+		.name = wish->name,
+		.command = wish->command,
+		.cwd = wish->cwd,
+		.host_cwd = wish->host_cwd,
+		.env = wish->env,
+		.mark = wish->mark,
+		.readiness = wish->readiness,
+		.probe = &wish->probe,
+		.ready_timeout_ms = wish->timeout_ms,
+		.ready_interval_ms = wish->interval_ms,
+	};
 }
 
 int action_start_service(struct request *request, struct reply *reply, struct error *err)
 {
-	__attribute__((cleanup(wish_free))) struct wish wish = { 0 };
+	__attribute__((cleanup(service_wish_free))) struct service_wish wish = { 0 };
 	autorecord struct service_record record = { 0 };
 	struct service_spec spec;
-	int rc = read_wish(request, &wish, err);
+	int rc = service_wish_read(request, &wish, err);
 
 	if (rc < 0)
 		return rc;
-	if (wish.interval_ms < MIN_INTERVAL_MS)
-		wish.interval_ms = MIN_INTERVAL_MS;
-	if (wish.interval_ms > MAX_INTERVAL_MS)
-		wish.interval_ms = MAX_INTERVAL_MS;
-	spec = (struct service_spec){
-		.name = wish.name,
-		.command = wish.command,
-		.cwd = wish.cwd,
-		.host_cwd = wish.host_cwd,
-		.env = wish.env,
-		.mark = wish.mark,
-		.readiness = json_object_get(request->object, "readiness"),
-		.probe = &wish.probe,
-		.ready_timeout_ms = wish.timeout_seconds * 1000,
-		.ready_interval_ms = wish.interval_ms,
-	};
+	spec = service_wish_spec(&wish);
 	rc = services_start(request->agent->services, &spec, &record, err);
 	if (rc == 0)
 		service_record_reply(&record, reply);

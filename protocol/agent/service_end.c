@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "protocol/agent/clock.h"
-#include "protocol/agent/service_internal.h"
 #include "protocol/agent/kin.h"
+#include "protocol/agent/service_internal.h"
+#include "protocol/agent/session_proc_hub.h"
 
 #define KILL_MS 5000
 
@@ -14,6 +15,11 @@
 
 #define LOOK_MS 20
 #define KILL_ROUNDS 5
+
+void service_tell(struct service *service)
+{
+	proc_hub_tell(service->services->agent->procs, PROC_SERVICE, service->name);
+}
 
 void service_set_ended(struct service *service, double at)
 {
@@ -35,6 +41,7 @@ void service_set_ended(struct service *service, double at)
 	 */
 	if (record->mark[0])
 		service_record_save(record, service->services->dir);
+	service_tell(service);
 }
 
 void service_look_after(struct service *service)

@@ -36,6 +36,9 @@ struct service {
 	bool starting;                /* lock; not ready yet, and somebody waits for it */
 };
 
+/* Whoever waits for news of it looks at it again. */
+void service_tell(struct service *service);
+
 /* Hold the lock.  The process has ended: the state follows from why. */
 void service_set_ended(struct service *service, double at);
 

@@ -183,8 +183,8 @@ void sess_call_give_credit(struct sess_call *call, uint32_t more)
 	call->credit += more;
 	pthread_mutex_unlock(&call->lock);
 	call_event_signal(&call->event);
-	if (call->op->on_credit)
-		call->op->on_credit(call);
+	if (call->op->on_news)
+		call->op->on_news(call);
 }
 
 /* Lock held.  Into the ring, in at most two runs. */
@@ -217,6 +217,8 @@ int sess_call_feed(struct sess_call *call, const void *bytes, size_t len, bool l
 	call->ended = call->ended || last;
 	pthread_mutex_unlock(&call->lock);
 	call_event_signal(&call->event);
+	if (call->op->on_news)
+		call->op->on_news(call);
 	return rc;
 }
 
@@ -259,18 +261,23 @@ static int give_credit(struct sess_call *call, uint32_t bytes)
 	return sess_send_frames(&call->sess->send, &piece, 1, false);
 }
 
+ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len)
+{
+	uint32_t grant;
+	ssize_t n = take(call, bytes, len, &grant);
+
+	return grant && give_credit(call, grant) < 0 ? -EPIPE : n;
+}
+
 ssize_t sess_call_receive(struct sess_call *call, void *bytes, size_t len)
 {
 	for (;;) {
-		uint32_t grant;
 		ssize_t n;
 		int rc = sess_call_check(call);
 
 		if (rc < 0)
 			return rc;
-		n = take(call, bytes, len, &grant);
-		if (grant && give_credit(call, grant) < 0)
-			return -EPIPE;
+		n = sess_call_try_receive(call, bytes, len);
 		if (n != -EAGAIN)
 			return n;
 		rc = await(call);

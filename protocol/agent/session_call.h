@@ -95,6 +95,9 @@ uint64_t sess_call_credit(struct sess_call *call);
  */
 int sess_call_try_send(struct sess_call *call, const void *bytes, size_t len);
 
+/* Likewise: takes what has come, without waiting: -EAGAIN while nothing has. */
+ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len);
+
 /*
  * Between the reader and a call.  sess_call_new: a slow call with a copy of ARGS, NULL when out of memory.
  * sess_call_feed: a piece of an upload; -EPROTO where it is over what was granted.

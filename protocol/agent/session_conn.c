@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include "protocol/agent/command.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/agent/workspace_path.h"
 #include "protocol/cleanup.h"
@@ -354,6 +355,7 @@ void sess_close(struct sess *sess)
 	sess_send_kill(&sess->send);
 	sess_table_each(&sess->calls, stop, NULL);
 	sess_table_drain(&sess->calls);
+	commands_leave(sess->agent->commands, sess);
 	sess_handles_destroy(&sess->handles);
 	sess_table_destroy(&sess->calls);
 	sess_send_destroy(&sess->send);

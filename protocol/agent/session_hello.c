@@ -17,7 +17,7 @@
 _Static_assert(BUILD_ID_SIZE == 65, "agent_build_id's array");
 
 /* What an agent of this dialect may lack. */
-static const char *const features[] = { "files", "batch", "list", "archive", "watch" };
+static const char *const features[] = { "files", "batch", "list", "archive", "watch", "processes" };
 
 const char *agent_build_id(char id[static 65])
 {

@@ -168,14 +168,19 @@ int sess_op_link(struct sess_call *call, struct unpack *args, struct buf *result
 {
 	autospot struct spot from = SPOT_NONE;
 	autospot struct spot to = SPOT_NONE;
+	struct stat st;
 	int rc = take_two(args, &from, &to, err);
 
 	if (rc == 0)
 		rc = unpack_done(args, "link", err);
 	if (rc == 0)
 		rc = spot_open(call->sess, &from, EPERM, err);
-	if (rc == 0)
-		rc = spot_open(call->sess, &to, EEXIST, err);
+	if (rc < 0)
+		return rc;
+	rc = spot_open(call->sess, &to, EEXIST, err);
+	/* Where both are wrong, link(2) tells of the first. */
+	if (rc < 0 && fstatat(from.parent, from.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(err, &from);
 	if (rc < 0)
 		return rc;
 	/* Without AT_SYMLINK_FOLLOW: a link gets another name, not what it leads to. */

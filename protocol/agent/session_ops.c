@@ -3,6 +3,8 @@
  */
 #include "protocol/agent/session_ops.h"
 
+#include "protocol/agent/session_proc_hub.h"
+
 #define ATTR OPS_ATTR_SIZE
 #define TEXT (4 + LIMIT_SYMLINK_TARGET)
 
@@ -18,6 +20,13 @@
 #define STREAM(number, function, way)                                                              \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way)             \
+	}
+
+/* Begun on a worker, and then perhaps parked until there are news of a process. */
+#define PARKED(number, function, way)                                                              \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
+		.on_news = proc_hub_on_news                                                        \
 	}
 
 static const struct sess_op table[] = {
@@ -49,9 +58,26 @@ static const struct sess_op table[] = {
 		.class = SESS_SLOW,
 		.stream = SESS_DOWN,
 		.parks = true,
-		.on_credit = sess_watch_on_credit,
+		.on_news = sess_watch_on_credit,
 	},
 	{ .op = OP_BARRIER, .run = sess_op_barrier, .parks = true },
+	{ .op = OP_SERVICE_START, .run = sess_op_service_start, .class = SESS_SLOW, .parks = true },
+	SLOW(OP_SERVICE_STATUS, sess_op_service_status, 0),
+	SLOW(OP_SERVICE_STOP, sess_op_service_stop, 0),
+	SLOW(OP_SERVICE_LIST, sess_op_service_list, 0),
+	SLOW(OP_SHELL_OPEN, sess_op_shell_open, 0),
+	QUICK(OP_SHELL_STATUS, sess_op_shell_status, 0),
+	QUICK(OP_SHELL_WRITE, sess_op_shell_write, 0), /* in the order in which they come */
+	QUICK(OP_SHELL_RESIZE, sess_op_shell_resize, 0),
+	QUICK(OP_SHELL_SIGNAL, sess_op_shell_signal, 0),
+	SLOW(OP_SHELL_CLOSE, sess_op_shell_close, 0),
+	SLOW(OP_COMMAND_START, sess_op_command_start, 0),
+	PARKED(OP_COMMAND_INPUT, sess_op_command_input, SESS_UP),
+	SLOW(OP_COMMAND_STATUS, sess_op_command_status, 0),
+	SLOW(OP_COMMAND_SIGNAL, sess_op_command_signal, 0),
+	SLOW(OP_COMMAND_FORGET, sess_op_command_forget, 0),
+	PARKED(OP_STREAM, sess_op_stream, SESS_DOWN),
+	PARKED(OP_WAIT, sess_op_wait, SESS_NO_STREAM),
 	QUICK(OP_INFO, sess_op_info, 0),
 };
 

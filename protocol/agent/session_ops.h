@@ -26,8 +26,8 @@ struct sess_op {
 	size_t result_max; /* of what may be in a batch: its result is no longer; 0: may not */
 	/* Whether these arguments make a QUICK one slow; NULL: none do. */
 	bool (*is_slow)(struct unpack args);
-	/* The client has given a parked call credit; NULL: of no interest.  Only signals: locks are held. */
-	void (*on_credit)(struct sess_call *call);
+	/* The client has given a parked call credit or data; NULL: of no interest.  Only signals: locks are held. */
+	void (*on_news)(struct sess_call *call);
 };
 
 /* NULL for a number that is none, or that this agent does not carry out. */
@@ -74,6 +74,31 @@ int sess_op_import(struct sess_call *, struct unpack *, struct buf *, struct err
 int sess_op_watch(struct sess_call *, struct unpack *, struct buf *, struct error *);
 void sess_watch_on_credit(struct sess_call *call);
 int sess_op_barrier(struct sess_call *, struct unpack *, struct buf *, struct error *);
+
+/* session_proc_service.c */
+int sess_op_service_start(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_service_status(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_service_stop(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_service_list(struct sess_call *, struct unpack *, struct buf *, struct error *);
+
+/* session_proc_shell.c */
+int sess_op_shell_open(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_shell_status(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_shell_write(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_shell_resize(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_shell_signal(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_shell_close(struct sess_call *, struct unpack *, struct buf *, struct error *);
+
+/* session_proc_command.c */
+int sess_op_command_start(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_command_input(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_command_status(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_command_signal(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_command_forget(struct sess_call *, struct unpack *, struct buf *, struct error *);
+
+/* session_proc_follow.c */
+int sess_op_stream(struct sess_call *, struct unpack *, struct buf *, struct error *);
+int sess_op_wait(struct sess_call *, struct unpack *, struct buf *, struct error *);
 
 /* session_hello.c */
 int sess_op_info(struct sess_call *, struct unpack *, struct buf *, struct error *);

@@ -1,24 +1,22 @@
 /* shell.c - see shell.h. */
-#include "protocol/agent/shell.h"
+#include "protocol/agent/shell_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <termios.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "protocol/agent/child.h"
 #include "protocol/agent/clock.h"
-#include "protocol/agent/redact.h"
 #include "protocol/agent/kin.h"
+#include "protocol/agent/redact.h"
+#include "protocol/agent/session_proc_hub.h"
 #include "protocol/agent/terminal.h"
-#include "protocol/agent/transcript.h"
 #include "protocol/cleanup.h"
 
 #define CLOSE_MS 5000
@@ -27,41 +25,17 @@
 /* After the shell's end: silence of the terminal that means that all was read. */
 #define DRAIN_SILENCE_MS 50
 
-struct shells {
-	struct agent *agent;
-	pthread_mutex_t lock; /* before a shell's own */
-	struct shell *by_id;  /* lock */
-};
-
-struct shell {
-	struct shells *shells;
-	char id[LIMIT_ENTITY_NAME + 1];
-	char *cwd;
-	int cols, rows;
-	double started_at;
-	struct child *child;
-	int terminal; /* the master's side */
-	int wake;     /* eventfd: input has come, or the end */
-	pthread_t thread;
-
-	unsigned refs;     /* shells->lock */
-	UT_hash_handle hh; /* shells->lock */
-	bool listed;       /* shells->lock */
-
-	pthread_mutex_t lock;
-	struct transcript transcript; /* lock */
-	struct redact redact;         /* lock */
-	struct buf input;             /* lock */
-	bool drained;                 /* lock; it has ended and its output was read */
-	bool closing;                 /* lock; the thread shall end */
-};
-
-static void notify(struct shell *shell)
+void shell_notify(struct shell *shell)
 {
 	uint64_t one = 1;
 
 	while (write(shell->wake, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+}
+
+static void tell(struct shell *shell)
+{
+	proc_hub_tell(shell->shells->agent->procs, PROC_SHELL, shell->id);
 }
 
 static void emit(void *arg, const char *bytes, size_t len)
@@ -84,6 +58,7 @@ static bool take_output(struct shell *shell)
 	pthread_mutex_lock(&shell->lock);
 	redact_add(&shell->redact, piece, (size_t)n, emit, shell);
 	pthread_mutex_unlock(&shell->lock);
+	tell(shell);
 	return true;
 }
 
@@ -102,13 +77,18 @@ static void give_input(struct shell *shell)
 /* The shell has ended and its terminal is silent: what it showed is complete. */
 static void set_drained(struct shell *shell)
 {
+	bool news;
+
 	pthread_mutex_lock(&shell->lock);
-	if (!shell->drained) {
+	news = !shell->drained;
+	if (news) {
 		redact_finish(&shell->redact, emit, shell);
 		transcript_finish(&shell->transcript);
 		shell->drained = true;
 	}
 	pthread_mutex_unlock(&shell->lock);
+	if (news)
+		tell(shell);
 }
 
 static short wanted_events(struct shell *shell, bool *closing)
@@ -179,7 +159,7 @@ static void shell_destroy(struct shell *shell)
 	pthread_mutex_lock(&shell->lock);
 	shell->closing = true;
 	pthread_mutex_unlock(&shell->lock);
-	notify(shell);
+	shell_notify(shell);
 	pthread_join(shell->thread, NULL);
 	shell_release(shell);
 }
@@ -283,10 +263,8 @@ int shells_open(struct shells *shells, const struct shell_spec *spec, struct she
 	struct shell *shell = NULL, *there;
 	int rc = 0;
 
-	/*
-	 * Made under the lock: of two that want the same id, the second must not start
-	 * anything.  It takes no longer than a fork and an execve.
-	 */
+	/* Of two that want the same id, the second must not start anything. */
+	pthread_mutex_lock(&shells->opening);
 	pthread_mutex_lock(&shells->lock);
 	HASH_FIND_STR(shells->by_id, spec->id, there);
 	if (there)
@@ -294,15 +272,18 @@ int shells_open(struct shells *shells, const struct shell_spec *spec, struct she
 	else if (HASH_COUNT(shells->by_id) >= LIMIT_AGENT_SHELLS)
 		rc = error_set(err, EAGAIN, "there are %d shells already: close some",
 			       LIMIT_AGENT_SHELLS);
-	else
+	pthread_mutex_unlock(&shells->lock);
+	if (rc == 0)
 		rc = make(shells, spec, &shell, err);
 	if (rc == 0) {
+		pthread_mutex_lock(&shells->lock);
 		shell->refs = 2; /* the table's and the caller's */
 		shell->listed = true;
 		HASH_ADD_STR(shells->by_id, id, shell);
+		pthread_mutex_unlock(&shells->lock);
 		*out = shell;
 	}
-	pthread_mutex_unlock(&shells->lock);
+	pthread_mutex_unlock(&shells->opening);
 	return rc;
 }
 
@@ -320,30 +301,41 @@ struct shell *shells_find(struct shells *shells, const char *id, struct error *e
 	return shell;
 }
 
-void shell_look(struct shell *shell, struct shell_status *status, struct shell_output *output,
-		int64_t max_chars)
+void shell_describe(struct shell *shell, struct shell_status *status)
 {
-	struct child_end end = { 0 };
-
 	*status = (struct shell_status){
 		.cwd = shell->cwd,
 		.cols = shell->cols,
 		.rows = shell->rows,
+		.stopped = shell->drained,
 		.started_at = shell->started_at,
+		.bytes = transcript_size(&shell->transcript),
 	};
 	memcpy(status->id, shell->id, sizeof(status->id));
+}
+
+void shell_describe_end(struct shell *shell, struct shell_status *status)
+{
+	struct child_end end = { 0 };
+
+	if (status->stopped && child_ended(shell->child, &end)) {
+		status->ended_at = end.at;
+		status->exit_code = end.exit_code;
+	}
+}
+
+void shell_look(struct shell *shell, struct shell_status *status, struct shell_output *output,
+		int64_t max_chars)
+{
 	pthread_mutex_lock(&shell->lock);
-	status->stopped = shell->drained;
+	shell_describe(shell, status);
 	if (output) {
 		output->next = transcript_read(&shell->transcript, &output->cursor, max_chars,
 					       output->text);
 		output->end = shell->transcript.end;
 	}
 	pthread_mutex_unlock(&shell->lock);
-	if (status->stopped && child_ended(shell->child, &end)) {
-		status->ended_at = end.at;
-		status->exit_code = end.exit_code;
-	}
+	shell_describe_end(shell, status);
 }
 
 int shell_type(struct shell *shell, const char *bytes, size_t len)
@@ -364,7 +356,7 @@ int shell_type(struct shell *shell, const char *bytes, size_t len)
 	}
 	pthread_mutex_unlock(&shell->lock);
 	if (rc == 0)
-		notify(shell);
+		shell_notify(shell);
 	return rc;
 }
 
@@ -408,6 +400,7 @@ int shells_new(struct agent *agent, struct shells **out, struct error *err)
 	if (!shells)
 		return error_set(err, ENOMEM, "out of memory");
 	shells->agent = agent;
+	pthread_mutex_init(&shells->opening, NULL);
 	pthread_mutex_init(&shells->lock, NULL);
 	*out = shells;
 	return 0;
@@ -431,5 +424,6 @@ void shells_free(struct shells *shells)
 	while (shells->by_id)
 		unlist(shells->by_id);
 	pthread_mutex_destroy(&shells->lock);
+	pthread_mutex_destroy(&shells->opening);
 	free(shells);
 }

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "protocol/agent/agent.h"
 #include "protocol/buf.h"
@@ -49,6 +50,7 @@ struct shell_status {
 	bool stopped;
 	double started_at, ended_at; /* ended_at and exit_code when stopped */
 	int exit_code;
+	int64_t bytes; /* of output until now */
 };
 
 /* What came from CURSOR on, which is moved to what is still there. */
@@ -61,8 +63,20 @@ struct shell_output {
 void shell_look(struct shell *shell, struct shell_status *status, struct shell_output *output,
 		int64_t max_chars);
 
+/*
+ * Output as bytes: at most LEN from *OFFSET on, which is moved to what is still there.  What STATUS says
+ * of the end is true of all output up to STATUS's bytes.
+ */
+size_t shell_read(struct shell *shell, struct shell_status *status, int64_t *offset, char *bytes,
+		  size_t len);
+
 /* Queues input.  -EPIPE when the shell has ended, -EAGAIN when the queue is full. */
 int shell_type(struct shell *shell, const char *bytes, size_t len);
+/* The same for as much as there is room for: how much. */
+ssize_t shell_type_some(struct shell *shell, const char *bytes, size_t len);
+
+/* The terminal's size; what runs there is told by SIGWINCH.  -EPIPE when the shell has ended. */
+int shell_resize(struct shell *shell, int cols, int rows);
 
 /* Also the foreground job: it has a process group of its own. */
 int shell_signal(struct shell *shell, int signal);

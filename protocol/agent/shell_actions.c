@@ -33,7 +33,7 @@ static struct shell *find(const struct request *request, struct error *err)
 	return shells_find(request->agent->shells, id, err);
 }
 
-static void describe(struct reply *reply, const struct shell_status *status)
+void shell_status_reply(const struct shell_status *status, struct reply *reply)
 {
 	reply_text(reply, "shell_id", status->id);
 	reply_text(reply, "cwd", status->cwd);
@@ -53,7 +53,7 @@ static void describe_now(struct reply *reply, struct shell *shell)
 	struct shell_status status;
 
 	shell_look(shell, &status, NULL, 0);
-	describe(reply, &status);
+	shell_status_reply(&status, reply);
 }
 
 int action_open_shell(struct request *request, struct reply *reply, struct error *err)
@@ -120,7 +120,7 @@ int action_read_shell(struct request *request, struct reply *reply, struct error
 	shell_look(shell, &status, &output, max_chars < MAX_CHARS ? max_chars : MAX_CHARS);
 	if (text.overflow)
 		return error_set(err, ENOMEM, "out of memory");
-	describe(reply, &status);
+	shell_status_reply(&status, reply);
 	reply_int(reply, "cursor", output.cursor);
 	reply_int(reply, "next_cursor", output.next);
 	reply_bytes(reply, "output", buf_str(&text), text.len);

@@ -10,7 +10,7 @@
 #define CHUNK (64u << 10)
 #define REPLACEMENT "\xef\xbf\xbd"
 
-/* Whole characters only, so that a chunk can be dropped or skipped by its count. */
+/* The bytes of whole characters only, so that a chunk can be dropped or skipped by its count. */
 struct transcript_chunk {
 	struct transcript_chunk *prev, *next;
 	size_t len, chars;
@@ -47,6 +47,7 @@ static struct transcript_chunk *grow(struct transcript *transcript)
 		if (!chunk)
 			return NULL;
 		transcript->begin += (int64_t)chunk->chars;
+		transcript->first_byte += (int64_t)chunk->len;
 		DL_DELETE(transcript->chunks, chunk);
 	}
 	chunk->len = chunk->chars = 0;
@@ -54,7 +55,7 @@ static struct transcript_chunk *grow(struct transcript *transcript)
 	return chunk;
 }
 
-/* One character. */
+/* One character, or the bytes that U+FFFD will stand for. */
 static void put(struct transcript *transcript, const char *bytes, size_t len)
 {
 	struct transcript_chunk *last = transcript->chunks ? transcript->chunks->prev : NULL;
@@ -62,8 +63,10 @@ static void put(struct transcript *transcript, const char *bytes, size_t len)
 	if (!last || last->len + len > CHUNK)
 		last = grow(transcript);
 	transcript->end++;
+	transcript->bytes += (int64_t)len;
 	if (!last) {
 		transcript->begin = transcript->end;
+		transcript->first_byte = transcript->bytes;
 		return;
 	}
 	memcpy(last->bytes + last->len, bytes, len);
@@ -81,18 +84,26 @@ static size_t wrong(const char *bytes, size_t len)
 	return 1;
 }
 
+/*
+ * How many of BYTES make one character; *IS_WRONG: of U+FFFD.  What follows does not matter, so
+ * that the bytes that are kept give the same characters whenever they are looked at.
+ */
+static size_t take_char(const char *bytes, size_t len, bool *is_wrong)
+{
+	uint32_t code;
+	size_t used = utf8_char(bytes, len, &code);
+
+	*is_wrong = used == 0;
+	return used ? used : wrong(bytes, len);
+}
+
 static void decode(struct transcript *transcript, const char *bytes, size_t len)
 {
 	while (len) {
-		uint32_t code;
-		size_t used = utf8_char(bytes, len, &code);
+		bool is_wrong;
+		size_t used = take_char(bytes, len, &is_wrong);
 
-		if (used) {
-			put(transcript, bytes, used);
-		} else {
-			used = wrong(bytes, len);
-			put(transcript, REPLACEMENT, sizeof(REPLACEMENT) - 1);
-		}
+		put(transcript, bytes, used);
 		bytes += used;
 		len -= used;
 	}
@@ -110,7 +121,7 @@ void transcript_add(struct transcript *transcript, const char *bytes, size_t len
 		memcpy(joined, transcript->partial, n);
 		joined[n++] = *bytes++;
 		len--;
-		rest = n < 4 ? utf8_split(joined, n) : 0;
+		rest = utf8_split(joined, n);
 		memmove(transcript->partial, joined + n - rest, rest);
 		transcript->partial_len = rest;
 		decode(transcript, joined, n - rest);
@@ -131,22 +142,32 @@ void transcript_finish(struct transcript *transcript)
 	decode(transcript, transcript->partial, len);
 }
 
-static bool continues(char byte)
+/* Adds at most MAX characters of CHUNK, behind the first SKIP, to OUT; returns how many. */
+static int64_t add_chars(const struct transcript_chunk *chunk, int64_t skip, int64_t max,
+			 struct buf *out)
 {
-	return ((unsigned char)byte & 0xc0) == 0x80;
-}
+	size_t at = 0, from = 0; /* from: right ones that are not added yet */
+	int64_t count = 0;
 
-/* The offset of character INDEX of TEXT, at most LEN. */
-static size_t offset_of(const char *text, size_t len, int64_t index)
-{
-	size_t at = 0;
+	while (at < chunk->len && count < max) {
+		bool is_wrong;
+		size_t used = take_char(chunk->bytes + at, chunk->len - at, &is_wrong);
 
-	for (; index > 0 && at < len; index--) {
-		at++;
-		while (at < len && continues(text[at]))
-			at++;
+		at += used;
+		if (skip > 0) {
+			skip--;
+			from = at;
+			continue;
+		}
+		count++;
+		if (is_wrong) {
+			buf_add(out, chunk->bytes + from, at - used - from);
+			buf_adds(out, REPLACEMENT);
+			from = at;
+		}
 	}
-	return at;
+	buf_add(out, chunk->bytes + from, at - from);
+	return count;
 }
 
 int64_t transcript_read(const struct transcript *transcript, int64_t *cursor, int64_t max_chars,
@@ -164,15 +185,52 @@ int64_t transcript_read(const struct transcript *transcript, int64_t *cursor, in
 		int64_t behind = at + (int64_t)chunk->chars;
 
 		if (next < behind && max_chars > 0) {
-			size_t from = offset_of(chunk->bytes, chunk->len, next - at);
-			int64_t chars = behind - next < max_chars ? behind - next : max_chars;
+			int64_t chars = add_chars(chunk, next - at, max_chars, out);
 
-			buf_add(out, chunk->bytes + from,
-				offset_of(chunk->bytes + from, chunk->len - from, chars));
 			next += chars;
 			max_chars -= chars;
 		}
 		at = behind;
 	}
 	return next;
+}
+
+int64_t transcript_size(const struct transcript *transcript)
+{
+	return transcript->bytes + (int64_t)transcript->partial_len;
+}
+
+/* Copies what of the run of LEN FROM, which begins at AT, lies in the window of SIZE at OFFSET. */
+static size_t copy_window(char *window, int64_t offset, size_t size, const char *from, int64_t at,
+			  size_t len)
+{
+	int64_t begin = at < offset ? offset : at;
+	int64_t end = at + (int64_t)len, window_end = offset + (int64_t)size;
+
+	if (end > window_end)
+		end = window_end;
+	if (begin >= end)
+		return 0;
+	memcpy(window + (begin - offset), from + (begin - at), (size_t)(end - begin));
+	return (size_t)(end - begin);
+}
+
+size_t transcript_read_bytes(const struct transcript *transcript, int64_t *offset, char *bytes,
+			     size_t len)
+{
+	const struct transcript_chunk *chunk;
+	int64_t at = transcript->first_byte;
+	size_t got = 0;
+
+	if (*offset < at)
+		*offset = at;
+	if (*offset > transcript_size(transcript))
+		*offset = transcript_size(transcript);
+	for (chunk = transcript->chunks; chunk && got < len; chunk = chunk->next) {
+		got += copy_window(bytes, *offset, len, chunk->bytes, at, chunk->len);
+		at += (int64_t)chunk->len;
+	}
+	got += copy_window(bytes, *offset, len, transcript->partial, transcript->bytes,
+			   transcript->partial_len);
+	return got;
 }

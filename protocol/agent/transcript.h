@@ -1,8 +1,8 @@
 /*
- * transcript.h - what a terminal has shown, as text, up to a cap.
+ * transcript.h - what a terminal has shown, up to a cap, as text and as the bytes that it was.
  *
- * Bytes go in, UTF-8 is kept; what is no UTF-8 becomes U+FFFD.  Cursors count characters
- * from the beginning, also when the oldest have been dropped.  No lock of its
+ * As text: what is no UTF-8 is U+FFFD, and cursors count characters.  As bytes: offsets count
+ * bytes.  Both from the beginning, also when the oldest have been dropped.  No lock of its
  * own.
  */
 #ifndef VSOCKFS_AGENT_TRANSCRIPT_H
@@ -21,6 +21,8 @@ struct transcript {
 	size_t count;                    /* of chunks */
 	size_t max;                      /* of chunks */
 	int64_t begin, end; /* cursors of the first kept character and behind the last */
+	int64_t first_byte; /* offset of the first kept byte */
+	int64_t bytes;      /* how many there were, without the partial ones */
 	char partial[4];    /* the beginning of a character */
 	size_t partial_len;
 };
@@ -39,5 +41,11 @@ void transcript_finish(struct transcript *transcript);
  */
 int64_t transcript_read(const struct transcript *transcript, int64_t *cursor, int64_t max_chars,
 			struct buf *out);
+
+/* Bytes there were until now. */
+int64_t transcript_size(const struct transcript *transcript);
+/* Copies at most LEN bytes from *OFFSET on, which is moved to what is there. */
+size_t transcript_read_bytes(const struct transcript *transcript, int64_t *offset, char *bytes,
+			     size_t len);
 
 #endif

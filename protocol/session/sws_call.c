@@ -78,18 +78,24 @@ int sws_unknown(struct error *why)
 struct asking {
 	struct sws *ws;
 	const struct call *call;
-	const struct sws_ask *ask;
+	struct sws_ask *ask;
 };
 
 static int ask_renaming(const struct asking *asking, struct mux *mux, bool *maybe_done,
 			struct error *err)
 {
-	const struct sws_ask *ask = asking->ask;
+	struct sws_ask *ask = asking->ask;
 	struct sws *ws = asking->ws;
-	int rc = ws_latch_take(&ws->names, asking->call, WS_SHARED, err);
+	int rc = ask->victim ? sws_path_reopen(ws, mux, asking->call, ask->victim, err) : 0;
 
+	if (!rc)
+		rc = ws_latch_take(&ws->names, asking->call, WS_SHARED, err);
 	if (rc)
 		return rc;
+	/* What is learned of names from here on may be older than the change, or newer. */
+	pthread_mutex_lock(&ws->lock);
+	ask->begun = ++ws->clock;
+	pthread_mutex_unlock(&ws->lock);
 	rc = mux_call(mux, asking->call, ask->op, ask->args, ask->reply, maybe_done, err);
 	if (!rc)
 		ask->renamed(ws, ask, false);
@@ -115,7 +121,7 @@ static int ask_step(void *arg, struct mux *mux, struct error *err)
 	return rc;
 }
 
-int sws_call(struct sws *ws, const struct call *call, const struct sws_ask *ask, struct error *err)
+int sws_call(struct sws *ws, const struct call *call, struct sws_ask *ask, struct error *err)
 {
 	struct asking asking = { .ws = ws, .call = call, .ask = ask };
 

@@ -125,6 +125,75 @@ int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *c
 	return rc;
 }
 
+/* Those at PATH with a file that has no handle in MUX: an array of COUNT references, owned. */
+static struct sws_inode **collect_at(struct sws *ws, const char *path, const struct mux *mux,
+				     size_t *count)
+{
+	struct sws_inode *inode, **all = NULL;
+	struct sws_file *file;
+
+	*count = 0;
+	pthread_mutex_lock(&ws->lock);
+	for (inode = ws->inodes; inode; inode = inode->hh.next) {
+		struct sws_inode **grown;
+
+		if ((!inode->path || strcmp(inode->path, path) != 0) &&
+		    (!inode->maybe || strcmp(inode->maybe, path) != 0))
+			continue;
+		for (file = inode->files; file && file->mux == mux; file = file->next)
+			;
+		if (!file)
+			continue;
+		grown = realloc(all, (*count + 1) * sizeof(struct sws_inode *));
+		if (!grown)
+			break; /* it is only found less surely */
+		all = grown;
+		all[(*count)++] = inode;
+		inode->refs++;
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return all;
+}
+
+static int reopen_all(struct sws_inode *inode, struct mux *mux, const struct call *call,
+		      struct error *err)
+{
+	struct sws *ws = inode->ws;
+	struct sws_file *file;
+	int rc = ws_latch_take(&inode->gate, call, WS_EXCLUSIVE, err);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&ws->lock);
+	file = inode->files;
+	pthread_mutex_unlock(&ws->lock);
+	while (file && !rc) {
+		rc = sws_file_reopen(file, mux, call, err);
+		if (rc == -ESTALE) /* whoever uses it will hear so */
+			rc = 0;
+		pthread_mutex_lock(&ws->lock);
+		file = file->next;
+		pthread_mutex_unlock(&ws->lock);
+	}
+	ws_latch_drop(&inode->gate);
+	return rc;
+}
+
+int sws_path_reopen(struct sws *ws, struct mux *mux, const struct call *call, const char *path,
+		    struct error *err)
+{
+	size_t count;
+	autofree struct sws_inode **all = collect_at(ws, path, mux, &count);
+	int rc = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!rc)
+			rc = reopen_all(all[i], mux, call, err);
+		sws_inode_put(all[i]);
+	}
+	return rc;
+}
+
 void sws_put_handle(struct buf *args, size_t at, uint32_t handle)
 {
 	for (size_t i = 0; i < 4 && at + i < args->len; i++)

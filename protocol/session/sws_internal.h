@@ -76,7 +76,7 @@ struct sws_inode {
 	struct sws_key key;
 	UT_hash_handle hh;             /* lock */
 	unsigned refs;                 /* lock; handles, and whoever works with it */
-	struct sws_file *files;        /* lock */
+	struct sws_file *files;        /* lock; gate too to take one out */
 	struct sws_inode *prev, *next; /* lock; ws->dirty, while there are writes */
 
 	char *path;     /* lock; below the root; NULL when it has no name any more */
@@ -91,7 +91,7 @@ struct sws_inode {
 
 struct sws_file {
 	struct sws_inode *inode;      /* a reference */
-	struct sws_file *prev, *next; /* lock; inode->files */
+	struct sws_file *prev, *next; /* as inode->files */
 	int flags;                    /* constant; open(2)'s */
 	struct mux *mux;              /* both; referenced; the session that handle is good in */
 	uint32_t handle;              /* both */
@@ -150,10 +150,12 @@ struct sws_ask {
 	bool repeatable;   /* changes nothing when it is done twice */
 	/* For changes of names: called under ws->names when it was done, or perhaps was (UNSURE). */
 	void (*renamed)(struct sws *ws, const struct sws_ask *ask, bool unsure);
+	const char *victim; /* the name that goes, or NULL */
+	uint64_t begun;     /* for it: ws->clock when the call was sent */
 };
 
 /* One call, without a handle. */
-int sws_call(struct sws *ws, const struct call *call, const struct sws_ask *ask, struct error *err);
+int sws_call(struct sws *ws, const struct call *call, struct sws_ask *ask, struct error *err);
 /* The same where the result is ATTR; OUT may be NULL. */
 int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, struct ws_attr *out,
 		  struct error *err);
@@ -202,6 +204,11 @@ int sws_file_reopen(struct sws_file *file, struct mux *mux, const struct call *c
 /* The same without the gate; FILE's number there. */
 int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *call,
 		    uint32_t *handle, struct error *err);
+/*
+ * Whoever has PATH open gets a handle in MUX: when the name is gone the file could not be opened again.
+ */
+int sws_path_reopen(struct sws *ws, struct mux *mux, const struct call *call, const char *path,
+		    struct error *err);
 /* A repeatable call on FILE.  Its handle is put in at AT. */
 int sws_file_call(struct sws_file *file, const struct call *call, enum session_op op,
 		  struct buf *args, size_t at, struct buf *reply, struct error *err);

@@ -13,18 +13,7 @@ struct change {
 	struct sws_ask ask;
 	const char *from, *to;
 	bool exchange;
-	uint64_t begun;
 };
-
-/* Sends it; what is learned of names before it is answered may be older or newer. */
-static int send_change(struct sws *ws, const struct call *call, struct change *change,
-		       struct error *err)
-{
-	pthread_mutex_lock(&ws->lock);
-	change->begun = ++ws->clock;
-	pthread_mutex_unlock(&ws->lock);
-	return sws_call(ws, call, &change->ask, err);
-}
 
 int sws_mkdir(struct sws *ws, const struct call *call, const char *path, mode_t mode,
 	      struct ws_attr *out, struct error *err)
@@ -114,7 +103,7 @@ static void unlinked(struct sws *ws, const struct sws_ask *ask, bool unsure)
 	if (unsure)
 		return;
 	pthread_mutex_lock(&ws->lock);
-	sws_path_removed(ws, change->from, change->begun);
+	sws_path_removed(ws, change->from, ask->begun);
 	pthread_mutex_unlock(&ws->lock);
 }
 
@@ -122,7 +111,7 @@ int sws_unlink(struct sws *ws, const struct call *call, const char *path, struct
 {
 	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX);
 	struct change change = {
-		.ask = { .op = OP_UNLINK, .args = &args, .renamed = unlinked },
+		.ask = { .op = OP_UNLINK, .args = &args, .renamed = unlinked, .victim = path },
 		.from = path,
 	};
 	int rc = ws_path_check(path, WS_PATH_LOOKUP, err);
@@ -132,7 +121,7 @@ int sws_unlink(struct sws *ws, const struct call *call, const char *path, struct
 	if (rc)
 		return rc;
 	pack_text(&args, path);
-	return send_change(ws, call, &change, err);
+	return sws_call(ws, call, &change.ask, err);
 }
 
 static void renamed(struct sws *ws, const struct sws_ask *ask, bool unsure)
@@ -140,7 +129,7 @@ static void renamed(struct sws *ws, const struct sws_ask *ask, bool unsure)
 	const struct change *change = (const struct change *)ask;
 
 	pthread_mutex_lock(&ws->lock);
-	sws_path_moved(ws, change->from, change->to, change->exchange, unsure, change->begun);
+	sws_path_moved(ws, change->from, change->to, change->exchange, unsure, ask->begun);
 	pthread_mutex_unlock(&ws->lock);
 }
 
@@ -164,8 +153,10 @@ int sws_rename(struct sws *ws, const struct call *call, const char *from, const 
 		rc = error_set(err, EINVAL, "a guest cannot rename so");
 	if (rc)
 		return rc;
+	if (!flags)
+		change.ask.victim = to;
 	pack_text(&args, from);
 	pack_text(&args, to);
 	pack_u32(&args, flags);
-	return send_change(ws, call, &change, err);
+	return sws_call(ws, call, &change.ask, err);
 }

@@ -143,8 +143,8 @@ int sws_open(struct sws *ws, const struct call *call, const char *path, int flag
 	return rc;
 }
 
-/* Forgets what FILE wrote and was not answered; whether there was any. */
-static bool abandon(struct sws_file *file)
+/* Takes FILE from its inode, with what it wrote and was not answered; whether there was any. */
+static bool detach(struct sws_file *file)
 {
 	struct call patient = call_within(CLOSE_SECONDS, NULL);
 	struct sws_inode *inode = file->inode;
@@ -153,6 +153,9 @@ static bool abandon(struct sws_file *file)
 	while (ws_latch_take(&inode->gate, &patient, WS_EXCLUSIVE, NULL))
 		;
 	any = sws_queue_abandon(file);
+	pthread_mutex_lock(&inode->ws->lock);
+	DL_DELETE(inode->files, file);
+	pthread_mutex_unlock(&inode->ws->lock);
 	ws_latch_drop(&inode->gate);
 	return any;
 }
@@ -174,10 +177,8 @@ int sws_close(struct sws_file *file, const struct call *call, struct error *err)
 	bool abandoned;
 	int rc;
 
-	abandoned = sws_inode_settle(inode, call, &why) && abandon(file);
-	pthread_mutex_lock(&ws->lock);
-	DL_DELETE(inode->files, file);
-	pthread_mutex_unlock(&ws->lock);
+	sws_inode_settle(inode, call, &why);
+	abandoned = detach(file);
 	rc = last_words(file, abandoned, &why, err);
 	sws_close_handle(ws, file->mux, file->handle);
 	sws_inode_put(inode);

@@ -65,7 +65,7 @@ static enum cut judge_call(struct relay *relay, const struct frame *frame)
 		return CUT_NONE;
 	pthread_mutex_lock(&w->lock);
 	w->calls[frame->code]++;
-	if (w->cut && --w->cut_at == 0) {
+	if (w->cut && (!w->cut_op || w->cut_op == frame->code) && --w->cut_at == 0) {
 		cut = relay->how = w->cut;
 		w->cut = CUT_NONE;
 		if (cut == CUT_ANSWER || cut == CUT_HALF_ANSWER)
@@ -216,7 +216,7 @@ int link_mux(struct link *link, const struct call *call, struct mux **out, struc
 		w->sessions += !down;
 		pthread_mutex_unlock(&w->lock);
 	}
-	if (link->mux)
+	if (!down)
 		*out = mux_ref(link->mux);
 	pthread_mutex_unlock(&link->lock);
 	return down ? error_set(err, ENOTCONN, "the guest is gone") : 0;
@@ -324,6 +324,15 @@ void world_cut(struct world *w, enum cut cut, unsigned at)
 	pthread_mutex_lock(&w->lock);
 	w->cut = cut;
 	w->cut_at = at;
+	w->cut_op = 0;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void world_cut_op(struct world *w, enum cut cut, enum session_op op)
+{
+	world_cut(w, cut, 1);
+	pthread_mutex_lock(&w->lock);
+	w->cut_op = op;
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -50,6 +50,7 @@ struct world {
 	bool down;           /* lock; nothing can be connected to */
 	enum cut cut;        /* lock; CUT_NONE again when it was done */
 	unsigned cut_at;     /* lock; counts down: 1 is the next call */
+	unsigned cut_op;     /* lock; only calls of it are counted; 0: all */
 	struct relay *relay; /* of the living session */
 };
 
@@ -57,8 +58,9 @@ int world_setup(void **state);
 int world_teardown(void **state); /* also looks that every handle in the agent was closed */
 #define world_test(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
-/* From now on, the AT-th call is cut. */
+/* From now on, the AT-th call is cut; or the next one of OP. */
 void world_cut(struct world *w, enum cut cut, unsigned at);
+void world_cut_op(struct world *w, enum cut cut, enum session_op op);
 /* Whether it has been. */
 bool world_is_cut(struct world *w);
 /* Takes an order to cut back; whether it had been carried out. */

@@ -142,7 +142,7 @@ static void test_append_once(void **state)
 	WORLD;
 	struct sws_file *file = world_open(w, "log", O_WRONLY | O_CREAT | O_APPEND, 0644);
 
-	world_cut(w, CUT_ANSWER, 1);
+	world_cut_op(w, CUT_ANSWER, OP_WRITE);
 	world_write(w, file, 0, "one\n");
 	assert_int_equal(sws_flush(file, call, err), -EIO);
 	assert_non_null(strstr(err->text, "not known"));
@@ -216,7 +216,9 @@ static void check_change(struct world *w, enum cut cut, int rc, bool there, unsi
 		return;
 	}
 	assert_non_null(strstr(w->err.text, "not known"));
-	assert_int_equal(there, cut == CUT_ANSWER || cut == CUT_HALF_ANSWER);
+	/* A cut behind the call may have hit a write in front of it instead. */
+	if (cut == CUT_BEFORE || cut == CUT_HALF_CALL)
+		assert_false(there);
 	*unknown += 1;
 }
 
@@ -308,6 +310,32 @@ static void test_stale(void **state)
 	world_has(w, "o", "new");
 }
 
+/* A file that loses its name after a break goes on working, like any other. */
+static void test_unlinked_after(void **state)
+{
+	WORLD;
+	struct sws_file *unlinked = world_open(w, "u", O_RDWR | O_CREAT, 0644);
+	struct sws_file *over = world_open(w, "o", O_RDWR | O_CREAT, 0644);
+	char bytes[10];
+
+	world_write(w, unlinked, 0, "one");
+	ok(w, sws_flush(unlinked, call, err));
+	world_put(w, "new", "new");
+	break_now(w);
+	ok(w, sws_unlink(w->ws, call, "u", err));
+	ok(w, sws_rename(w->ws, call, "new", "o", 0, err));
+	world_reads(w, unlinked, 0, "one");
+	world_write(w, over, 0, "old");
+	world_reads(w, over, 0, "old");
+	world_has(w, "o", "new");
+	/* once */
+	break_now(w);
+	assert_int_equal(sws_read(unlinked, call, 0, bytes, 10, err), -ESTALE);
+	assert_int_equal(sws_read(over, call, 0, bytes, 10, err), -ESTALE);
+	ok(w, sws_close(unlinked, call, err));
+	ok(w, sws_close(over, call, err));
+}
+
 /* What was written to a file that is gone after the break is lost: whoever wrote hears so, once. */
 static void test_lost_with_file(void **state)
 {
@@ -315,7 +343,7 @@ static void test_lost_with_file(void **state)
 	struct sws_file *file = world_open(w, "u", O_RDWR | O_CREAT, 0644);
 
 	ok(w, sws_unlink(w->ws, call, "u", err));
-	world_cut(w, CUT_BEFORE, 1);
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
 	world_write(w, file, 0, "lost");
 	assert_int_equal(sws_flush(file, call, err), -ESTALE);
 	ok(w, sws_flush(file, call, err));
@@ -328,7 +356,7 @@ static void test_gone_and_back(void **state)
 	WORLD;
 	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
 
-	world_cut(w, CUT_BEFORE, 1);
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
 	world_write(w, file, 0, "hello");
 	world_set_down(w, true);
 	assert_int_equal(sws_flush(file, call, err), -ENOTCONN);
@@ -338,7 +366,7 @@ static void test_gone_and_back(void **state)
 	ok(w, sws_flush(file, call, err));
 	world_has(w, "f", "hello");
 
-	world_cut(w, CUT_BEFORE, 1);
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
 	world_write(w, file, 0, "J");
 	world_set_down(w, true);
 	assert_int_equal(sws_close(file, call, err), -ENOTCONN); /* nobody was told yet */
@@ -347,7 +375,7 @@ static void test_gone_and_back(void **state)
 	world_has(w, "f", "hello");
 
 	file = world_open(w, "f", O_RDWR, 0);
-	world_cut(w, CUT_BEFORE, 1);
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
 	world_write(w, file, 0, "J");
 	world_set_down(w, true);
 	assert_int_equal(sws_flush(file, call, err), -ENOTCONN);
@@ -425,11 +453,12 @@ static void test_race(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	world_test(test_writes),        world_test(test_large),
-	world_test(test_appends),       world_test(test_append_once),
-	world_test(test_questions),     world_test(test_names),
-	world_test(test_stale),         world_test(test_lost_with_file),
-	world_test(test_gone_and_back), world_test(test_race),
+	world_test(test_writes),         world_test(test_large),
+	world_test(test_appends),        world_test(test_append_once),
+	world_test(test_questions),      world_test(test_names),
+	world_test(test_stale),          world_test(test_unlinked_after),
+	world_test(test_lost_with_file), world_test(test_gone_and_back),
+	world_test(test_race),
 };
 
 int main(void)

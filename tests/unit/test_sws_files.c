@@ -329,6 +329,7 @@ static void test_interrupted(void **state)
 	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
 	struct cancel cancel;
 	struct call stopped;
+	int rc;
 
 	cancel_init(&cancel);
 	cancel_fire(&cancel);
@@ -343,7 +344,8 @@ static void test_interrupted(void **state)
 	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
 	file = world_open(w, "f", O_RDWR, 0);
 	world_write(w, file, 0, "J");
-	assert_int_equal(sws_close(file, &stopped, err), -EINTR);
+	rc = sws_close(file, &stopped, err);
+	assert_true(!rc || rc == -EINTR); /* it may have been answered already */
 	cancel_destroy(&cancel);
 }
 

@@ -1,0 +1,161 @@
+/*
+ * test_agent_session_limits.c - the agent's sessions at their limits: too many of everything, more than there
+ * was credit for, and clients that do not read.
+ */
+#include "tests/unit/agent_client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "protocol/session/pack.h"
+
+static int setup(void **state)
+{
+	static struct agent_world world;
+
+	agent_world_open(&world);
+	agent_world_write(&world, "file", "contents");
+	*state = &world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	agent_world_close(*state);
+	return 0;
+}
+
+/* Reads until ID is answered; other calls' data is dropped. */
+static void skip_to_answer(struct agent_client *client, uint32_t id, struct got *got)
+{
+	do
+		client_get(client, got);
+	while (got->frame.id != id || got->frame.kind != FRAME_DONE);
+}
+
+/* More of an upload than there is credit for: of this one nothing is taken, for all workers are busy. */
+static void test_data_over_credit(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	char *piece = calloc(1, OPS_WINDOW / 4);
+	struct buf args = args_of("s", "large"), root = args_of("s", "");
+	uint32_t id;
+
+	agent_world_run(*state, "truncate -s 1M large");
+	client_open(&client, *state);
+	for (int i = 0; i < 32; i++)
+		client_begin(&client, OP_EXPORT, &args, 0);
+	id = client_begin(&client, OP_IMPORT, &root, 0);
+	for (int i = 0; i < 4; i++)
+		client_frame(&client, FRAME_DATA, id, 0, 0, piece, OPS_WINDOW / 4);
+	skip_to_answer(&client, client_begin(&client, OP_STAT, &args, 0), got);
+	assert_int_equal(got->frame.code, 0);
+	client_frame(&client, FRAME_DATA, id, 0, 0, piece, 1);
+	client_expect_end(&client);
+	client_close(&client);
+	buf_free(&args);
+	buf_free(&root);
+	free(piece);
+	free(got);
+}
+
+/* Uploads have room set aside each, so there are not so many. */
+static void test_too_many_uploads(void **state)
+{
+	struct agent_client client;
+	struct buf args = args_of("s", "");
+
+	client_open(&client, *state);
+	for (int i = 0; i < 32; i++)
+		client_begin(&client, OP_IMPORT, &args, 0);
+	expect_call(&client, EAGAIN, NULL, OP_IMPORT, "s", "");
+	client_close(&client);
+	buf_free(&args);
+}
+
+static void test_too_many_calls(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	struct buf args = args_of("q", (uint64_t)0);
+	uint32_t id = 0;
+
+	client_open(&client, *state);
+	for (int i = 0; i < 1025; i++)
+		id = client_begin(&client, OP_WATCH, &args, 0);
+	client_get(&client, got);
+	assert_int_equal(got->frame.id, id);
+	assert_int_equal(got->frame.code, EAGAIN);
+	expect_call(&client, 0, NULL, OP_STAT, "s", "file");
+	client_close(&client);
+	buf_free(&args);
+	free(got);
+}
+
+/* One that takes nothing for long is dropped; here long is short. */
+static void test_a_client_that_does_not_read(void **state)
+{
+	struct timeval soon = { .tv_usec = 200000 };
+	struct agent_client client;
+	struct buf args = args_of("s", "file");
+
+	client_open(&client, *state);
+	assert_int_equal(setsockopt(client.served, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)),
+			 0);
+	for (int i = 0; i < 4000; i++) {
+		struct frame frame = {
+			.size = 4 + 8,
+			.id = (uint32_t)i + 1,
+			.kind = FRAME_CALL,
+			.code = OP_STAT,
+		};
+		unsigned char bytes[FRAME_HEADER + 12] = { 0 };
+
+		frame_encode(&frame, bytes);
+		memcpy(bytes + FRAME_HEADER + 4, args.data, args.len);
+		if (send(client.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	/* The thread is done although nothing was closed here. */
+	assert_int_equal(pthread_join(client.thread, NULL), 0);
+	close(client.fd);
+	free(client.hello);
+	buf_free(&args);
+}
+
+static void test_too_many_sessions(void **state)
+{
+	struct agent_client clients[65];
+	static const char hello[] = "{\"action\": \"hello\", \"dialects\": [\"session/1\"]}\n";
+	char *answer;
+
+	for (int i = 0; i < 64; i++)
+		client_open(&clients[i], *state);
+	client_connect(&clients[64], *state);
+	client_raw(&clients[64], hello, sizeof(hello) - 1);
+	answer = client_line(&clients[64]);
+	assert_non_null(strstr(answer, "error"));
+	free(answer);
+	client_close(&clients[64]);
+	client_close(&clients[0]);
+	client_open(&clients[0], *state);
+	for (int i = 0; i < 64; i++)
+		client_close(&clients[i]);
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		test(test_data_over_credit),  test(test_too_many_uploads),
+		test(test_too_many_calls),    test(test_a_client_that_does_not_read),
+		test(test_too_many_sessions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
