@@ -11,6 +11,7 @@
 #include "ctl/text.h"
 #include "ctl/tree_internal.h"
 #include "protocol/cleanup.h"
+#include "protocol/session/link.h"
 #include "protocol/workspace.h"
 
 static struct cguest *self(struct object *object)
@@ -41,16 +42,22 @@ static int status_text(struct object *object, const struct call *call, struct bu
 	struct cguest *guest = self(object);
 	char address[PATH_MAX + 64];
 	struct guest_status status;
+	struct link_info link;
 
 	(void)call;
 	(void)err;
 	cguest_notice(guest);
 	guest_get_status(guest->guest, &status);
+	link_get_info(guest_link(guest->guest), &link);
 	address_format(guest_address(guest->guest), address, sizeof(address));
 	text_str(out, "state", cguest_state_name(status.state));
 	text_str(out, "address", address);
 	text_str(out, "transport", status.transport);
-	text_str(out, "dialect", "line");
+	text_str(out, "dialect", link.dialect == DIALECT_SESSION ? "session/1" : "line");
+	text_str(out, "agent", link.agent[0] ? link.agent : NULL);
+	text_str(out, "agent_build", link.build[0] ? link.build : NULL);
+	text_str(out, "agent_delivered", link.delivered ? "yes" : "no");
+	text_str(out, "line_reason", link.why_line[0] ? link.why_line : NULL);
 	text_str(out, "machine", status.machine[0] ? status.machine : NULL);
 	if (status.round_trip > 0)
 		buf_addf(out, "round_trip_ms %.3f\n", status.round_trip * 1e3);

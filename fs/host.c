@@ -54,6 +54,7 @@ void host_init(struct host *host, const struct options *options, struct notify *
 		.timeout = options->timeout,
 		.max_connections = options->max_connections,
 		.local_net = options->local_net,
+		.agent = options->no_agent ? GUEST_AGENT_NEVER : GUEST_AGENT_AUTO,
 	};
 	host->mirror_options = (struct mirror_options){
 		.attr_timeout = options->attr_timeout,

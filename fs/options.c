@@ -41,6 +41,8 @@ const char options_help[] =
 	"    -o symlinks=safe|raw   links that lead out of the workspace: refused, or as they are "
 	"(safe)\n"
 	"    -o idmap=user|none     files belong to you, or to the guest's users (user)\n"
+	"    -o agent=auto|never    bring vsockfs's own agent to a guest that has a simple one "
+	"(auto)\n"
 	"    -o sync_write          write(2) returns when the guest has the bytes\n"
 	"    -o local_net           a local: sandbox keeps the network\n"
 	"    -o ro                  change nothing\n"
@@ -144,6 +146,8 @@ static int parse_value(struct options *out, const char *name, const char *value,
 		return parse_choice(name, value, "safe", "raw", &out->raw_symlinks, err);
 	if (!strcmp(name, "idmap"))
 		return parse_choice(name, value, "user", "none", &out->guest_ids, err);
+	if (!strcmp(name, "agent"))
+		return parse_choice(name, value, "auto", "never", &out->no_agent, err);
 	if (!strcmp(name, "fsname"))
 		return replace(&out->fsname, value, err);
 	if (!strcmp(name, "subtype") && !strcmp(value, "vsockfs"))

@@ -10,6 +10,7 @@
 
 #include "protocol/cleanup.h"
 #include "protocol/guest.h"
+#include "protocol/session/link.h"
 #include "protocol/workspace.h"
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/ctl_world_internal.h"
@@ -124,6 +125,18 @@ void guest_reconnect(struct guest *guest)
 {
 	(void)guest;
 	fake_log("reconnect");
+}
+
+struct link *guest_link(struct guest *guest)
+{
+	(void)guest;
+	return NULL;
+}
+
+void link_get_info(struct link *link, struct link_info *out)
+{
+	(void)link;
+	*out = (struct link_info){ .dialect = DIALECT_LINE };
 }
 
 void guest_get_status(struct guest *guest, struct guest_status *out)
