@@ -141,13 +141,14 @@ int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *er
 	return rc;
 }
 
-int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, struct ws_attr *out,
-		  struct error *err)
+int sws_call_attr(struct sws *ws, const struct call *call, const struct sws_ask *ask,
+		  struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf reply = BUF_INIT(FRAME_BODY_MAX);
+	struct sws_ask with_reply = *ask;
 	int rc;
 
-	ask->reply = &reply;
-	rc = sws_call(ws, call, ask, err);
+	with_reply.reply = &reply;
+	rc = sws_call(ws, call, &with_reply, err);
 	return rc ? rc : sws_take_attr(&reply, out, err);
 }

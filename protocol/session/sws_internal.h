@@ -156,9 +156,9 @@ struct sws_ask {
 
 /* One call, without a handle. */
 int sws_call(struct sws *ws, const struct call *call, struct sws_ask *ask, struct error *err);
-/* The same where the result is ATTR; OUT may be NULL. */
-int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, struct ws_attr *out,
-		  struct error *err);
+/* The same where the result is ATTR, for what changes no names that go; OUT may be NULL. */
+int sws_call_attr(struct sws *ws, const struct call *call, const struct sws_ask *ask,
+		  struct ws_attr *out, struct error *err);
 /* The attributes that are the whole of REPLY. */
 int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *err);
 
