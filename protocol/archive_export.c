@@ -49,7 +49,7 @@ struct walk {
 
 	archive_write_fn write;
 	void *arg;
-	int code; /* the negative errno with which write failed */
+	int code; /* the negative errno with which write, or the walk, failed: nothing more is written */
 
 	/* The path of the member below what is exported, and where that is below root. */
 	struct buf path;
@@ -60,15 +60,19 @@ struct walk {
 	char *piece; /* owned, PIECE bytes */
 };
 
+/*
+ * Never says that it failed: libarchive would not close its writer properly then, and lose the
+ * writer's buffer.  Whoever writes looks at walk->code afterwards.
+ */
 static la_ssize_t write_block(struct archive *archive, void *arg, const void *bytes, size_t len)
 {
 	struct walk *walk = arg;
-	int rc = walk->write(walk->arg, bytes, len);
 
-	if (rc < 0) {
-		walk->code = rc;
-		archive_set_error(archive, -rc, "%s", strerror(-rc));
-		return -1;
+	(void)archive;
+	if (!walk->code) {
+		int rc = walk->write(walk->arg, bytes, len);
+
+		walk->code = rc < 0 ? rc : 0;
 	}
 	return (la_ssize_t)len;
 }
@@ -125,7 +129,7 @@ static int put_header(struct walk *walk, struct archive_entry *entry, struct err
 	int rc = archive_write_header(walk->archive, entry);
 
 	archive_entry_free(entry);
-	if (rc < ARCHIVE_WARN)
+	if (rc < ARCHIVE_WARN || walk->code)
 		return writer_failed(walk, err);
 	walk->counts.entries++;
 	return 0;
@@ -145,7 +149,7 @@ static int put_contents(struct walk *walk, int fd, int64_t size, struct error *e
 					 "'%.255s' shrank while it was exported: try "
 					 "again",
 					 buf_str(&walk->path));
-		if (archive_write_data(walk->archive, walk->piece, (size_t)n) != n)
+		if (archive_write_data(walk->archive, walk->piece, (size_t)n) != n || walk->code)
 			return writer_failed(walk, err);
 		left -= n;
 	}
@@ -407,11 +411,11 @@ int archive_export(int root_fd, const char *path, archive_write_fn write, void *
 		rc = walk_from(&walk, clean, err);
 	if (rc == 0)
 		rc = walk_levels(&walk, err);
-	if (rc == 0 && archive_write_close(walk.archive) != ARCHIVE_OK)
+	if (rc == 0 && (archive_write_close(walk.archive) != ARCHIVE_OK || walk.code))
 		rc = writer_failed(&walk, err);
-	/* Else freeing would close it, and closing would write. */
-	if (rc < 0 && walk.archive)
-		archive_write_fail(walk.archive);
+	/* Freeing closes it, and closing writes. */
+	if (rc < 0)
+		walk.code = rc;
 	if (rc == 0)
 		*out = walk.counts;
 	walk_free(&walk);
