@@ -49,7 +49,7 @@ struct walk {
 
 	archive_write_fn write;
 	void *arg;
-	int code; /* the negative errno with which write failed */
+	int code; /* the negative errno with which write, or the walk, failed: nothing more is written */
 
 	/* The path of the member below what is exported, and where that is below root. */
 	struct buf path;
@@ -60,17 +60,21 @@ struct walk {
 	char *piece; /* owned, PIECE bytes */
 };
 
+/*
+ * Never says that it failed: libarchive would not close its writer properly then, and lose the
+ * writer's buffer.  Whoever writes looks at walk->code afterwards.
+ */
 static la_ssize_t write_block(struct archive *archive, void *arg, const void *bytes, size_t len)
 {
 	struct walk *walk = arg;
 
-	/* After a failure nothing more is written, whatever closing the archive would add. */
-	if (walk->code == 0)
-		walk->code = walk->write(walk->arg, bytes, len);
-	if (walk->code == 0)
-		return (la_ssize_t)len;
-	archive_set_error(archive, -walk->code, "%s", strerror(-walk->code));
-	return -1;
+	(void)archive;
+	if (!walk->code) {
+		int rc = walk->write(walk->arg, bytes, len);
+
+		walk->code = rc < 0 ? rc : 0;
+	}
+	return (la_ssize_t)len;
 }
 
 /* A pax writer that says nothing of its own and buffers little. */
@@ -125,7 +129,7 @@ static int put_header(struct walk *walk, struct archive_entry *entry, struct err
 	int rc = archive_write_header(walk->archive, entry);
 
 	archive_entry_free(entry);
-	if (rc < ARCHIVE_WARN)
+	if (rc < ARCHIVE_WARN || walk->code)
 		return writer_failed(walk, err);
 	walk->counts.entries++;
 	return 0;
@@ -145,7 +149,7 @@ static int put_contents(struct walk *walk, int fd, int64_t size, struct error *e
 					 "'%.255s' shrank while it was exported: try "
 					 "again",
 					 buf_str(&walk->path));
-		if (archive_write_data(walk->archive, walk->piece, (size_t)n) != n)
+		if (archive_write_data(walk->archive, walk->piece, (size_t)n) != n || walk->code)
 			return writer_failed(walk, err);
 		left -= n;
 	}
@@ -407,9 +411,10 @@ int archive_export(int root_fd, const char *path, archive_write_fn write, void *
 		rc = walk_from(&walk, clean, err);
 	if (rc == 0)
 		rc = walk_levels(&walk, err);
-	if (rc == 0 && archive_write_close(walk.archive) != ARCHIVE_OK)
+	if (rc == 0 && (archive_write_close(walk.archive) != ARCHIVE_OK || walk.code))
 		rc = writer_failed(&walk, err);
-	if (rc < 0 && walk.code == 0)
+	/* Freeing closes it, and closing writes. */
+	if (rc < 0)
 		walk.code = rc;
 	if (rc == 0)
 		*out = walk.counts;

@@ -1,167 +1,17 @@
 /*
  * sws_world.c - see sws_world.h.
  */
-#include "sws_world.h"
+#include "sws_relay.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-
-#include "protocol/session/frame.h"
-
-/* The two ways between a client and the agent, a thread for each. */
-struct relay {
-	struct world *world;
-	int client, agent;
-	pthread_t up, down;
-	/* world->lock: */
-	bool cut;
-	uint32_t victim; /* the call whose answer is to be cut; 0: none */
-	enum cut how;
-};
 
 struct link {
 	struct world *world;
 	pthread_mutex_t lock;
 	struct mux *mux; /* lock */
 };
-
-static bool read_all(int fd, void *bytes, size_t len)
-{
-	return !len || recv(fd, bytes, len, MSG_WAITALL) == (ssize_t)len;
-}
-
-static bool write_all(int fd, const void *bytes, size_t len)
-{
-	const char *from = bytes;
-
-	while (len) {
-		ssize_t n = send(fd, from, len, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return false;
-		from += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-/* A whole frame into BYTES; its size, or 0 at the end. */
-static size_t read_frame(int fd, unsigned char *bytes, struct frame *frame)
-{
-	if (!read_all(fd, bytes, FRAME_HEADER) || frame_decode(bytes, frame, NULL) ||
-	    !read_all(fd, bytes + FRAME_HEADER, frame->size))
-		return 0;
-	return FRAME_HEADER + frame->size;
-}
-
-/* Counts a call, and says what is to become of it. */
-static enum cut judge_call(struct relay *relay, const struct frame *frame)
-{
-	struct world *w = relay->world;
-	enum cut cut = CUT_NONE;
-
-	if (frame->kind != FRAME_CALL)
-		return CUT_NONE;
-	pthread_mutex_lock(&w->lock);
-	w->calls[frame->code]++;
-	if (w->cut && (!w->cut_op || w->cut_op == frame->code) && --w->cut_at == 0) {
-		cut = relay->how = w->cut;
-		w->cut = CUT_NONE;
-		if (cut == CUT_ANSWER || cut == CUT_HALF_ANSWER)
-			relay->victim = frame->id;
-		else
-			relay->cut = true;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return cut;
-}
-
-static enum cut judge_answer(struct relay *relay, const struct frame *frame)
-{
-	struct world *w = relay->world;
-	enum cut cut = CUT_NONE;
-
-	pthread_mutex_lock(&w->lock);
-	if (frame->kind == FRAME_DONE && relay->victim == frame->id) {
-		relay->cut = true;
-		cut = relay->how;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return cut;
-}
-
-static bool is_cut(struct relay *relay)
-{
-	bool cut;
-
-	pthread_mutex_lock(&relay->world->lock);
-	cut = relay->cut;
-	pthread_mutex_unlock(&relay->world->lock);
-	return cut;
-}
-
-static void *run_up(void *arg)
-{
-	struct relay *relay = arg;
-	unsigned char *bytes = malloc(FRAME_HEADER + FRAME_BODY_MAX);
-	struct frame frame;
-	enum cut cut = CUT_NONE;
-	size_t len;
-
-	while ((len = read_frame(relay->client, bytes, &frame))) {
-		cut = judge_call(relay, &frame);
-		if (cut == CUT_BEFORE || cut == CUT_HALF_CALL)
-			break;
-		if (!write_all(relay->agent, bytes, len))
-			break;
-	}
-	if (cut == CUT_HALF_CALL)
-		write_all(relay->agent, bytes, len / 2);
-	if (is_cut(relay))
-		shutdown(relay->client, SHUT_RDWR);
-	shutdown(relay->agent, SHUT_WR);
-	free(bytes);
-	return NULL;
-}
-
-static void *run_down(void *arg)
-{
-	struct relay *relay = arg;
-	unsigned char *bytes = malloc(FRAME_HEADER + FRAME_BODY_MAX);
-	struct frame frame;
-	size_t len;
-
-	/* After a cut to the very end: the agent has carried out what it had then. */
-	while ((len = read_frame(relay->agent, bytes, &frame))) {
-		if (is_cut(relay))
-			continue;
-		switch (judge_answer(relay, &frame)) {
-		case CUT_HALF_ANSWER:
-			write_all(relay->client, bytes, len / 2);
-			/* fall through */
-		case CUT_ANSWER:
-			shutdown(relay->client, SHUT_RDWR);
-			break;
-		default:
-			write_all(relay->client, bytes, len);
-		}
-	}
-	shutdown(relay->client, SHUT_RDWR);
-	free(bytes);
-	return NULL;
-}
-
-static void relay_free(struct relay *relay)
-{
-	if (!relay)
-		return;
-	pthread_join(relay->up, NULL);
-	pthread_join(relay->down, NULL);
-	close(relay->client);
-	close(relay->agent);
-	free(relay);
-}
 
 static int connect_agent(struct world *w)
 {
@@ -174,7 +24,7 @@ static int connect_agent(struct world *w)
 
 	strcpy(address.sun_path, w->socket);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_true(write_all(fd, hello, strlen(hello)));
+	assert_true(relay_send(fd, hello, strlen(hello)));
 	while (byte != '\n')
 		assert_int_equal(read(fd, &byte, 1), 1);
 	return fd;
@@ -182,18 +32,12 @@ static int connect_agent(struct world *w)
 
 static struct mux *new_session(struct world *w)
 {
-	struct relay *relay = calloc(1, sizeof(*relay));
 	struct mux *mux;
 	int pair[2];
 
 	relay_free(w->relay);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	relay->world = w;
-	relay->client = pair[1];
-	relay->agent = connect_agent(w);
-	pthread_create(&relay->up, NULL, run_up, relay);
-	pthread_create(&relay->down, NULL, run_down, relay);
-	w->relay = relay;
+	w->relay = relay_new(w, pair[1], connect_agent(w));
 	assert_int_equal(mux_new(pair[0], NULL, NULL, &mux, NULL), 0);
 	return mux;
 }
@@ -304,7 +148,9 @@ int world_teardown(void **state)
 	w->call = call_within(60, NULL);
 	/* carried out behind all that was sent */
 	ok(w, sws_statfs(w->ws, &w->call, &fs, &w->err));
-	assert_int_equal(open_in_agent(w), 0);
+	/* a session that was cut has its files closed when it has ended */
+	while (open_in_agent(w))
+		assert_int_equal(call_sleep(&w->call, 0.01), 0);
 	sws_free(w->ws);
 	mux_unref(w->link->mux);
 	relay_free(w->relay);
@@ -317,44 +163,6 @@ int world_teardown(void **state)
 	assert_int_equal(system(command), 0);
 	free(w);
 	return 0;
-}
-
-void world_cut(struct world *w, enum cut cut, unsigned at)
-{
-	pthread_mutex_lock(&w->lock);
-	w->cut = cut;
-	w->cut_at = at;
-	w->cut_op = 0;
-	pthread_mutex_unlock(&w->lock);
-}
-
-void world_cut_op(struct world *w, enum cut cut, enum session_op op)
-{
-	world_cut(w, cut, 1);
-	pthread_mutex_lock(&w->lock);
-	w->cut_op = op;
-	pthread_mutex_unlock(&w->lock);
-}
-
-bool world_is_cut(struct world *w)
-{
-	bool is;
-
-	pthread_mutex_lock(&w->lock);
-	is = !w->cut;
-	pthread_mutex_unlock(&w->lock);
-	return is;
-}
-
-bool world_was_cut(struct world *w)
-{
-	bool was;
-
-	pthread_mutex_lock(&w->lock);
-	was = !w->cut;
-	w->cut = CUT_NONE;
-	pthread_mutex_unlock(&w->lock);
-	return was;
 }
 
 void world_set_down(struct world *w, bool down)

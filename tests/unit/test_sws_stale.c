@@ -1,0 +1,136 @@
+/*
+ * test_sws_stale.c - open files whose session broke: found again, or not, and what was written to
+ * them meanwhile.
+ */
+#include "sws_world.h"
+
+#define WORLD                                                                                      \
+	struct world *w = *state;                                                                  \
+	const struct call *call = &w->call;                                                        \
+	struct error *err = &w->err
+
+/* Ends the session between two calls. */
+static void break_now(struct world *w)
+{
+	struct error why = { .code = ECONNRESET, .text = "broken for a test" };
+	struct mux *mux;
+
+	ok(w, link_mux(w->link, &w->call, &mux, &w->err));
+	mux_kill(mux, &why);
+	mux_unref(mux);
+}
+
+static void test_stale(void **state)
+{
+	WORLD;
+	struct sws_file *unlinked = world_open(w, "u", O_RDWR | O_CREAT, 0644);
+	struct sws_file *replaced = world_open(w, "r", O_RDWR | O_CREAT, 0644);
+	struct sws_file *over = world_open(w, "o", O_RDWR | O_CREAT, 0644);
+	struct sws_file *kept = world_open(w, "k", O_RDWR | O_CREAT, 0644);
+	char bytes[10];
+
+	ok(w, sws_unlink(w->ws, call, "u", err));
+	world_put(w, "new", "new");
+	ok(w, sws_rename(w->ws, call, "new", "o", 0, err));
+	/* behind the workspace's back; the inode must not be used again */
+	ok(w, rename(world_real(w, "r"), world_real(w, "r2")));
+	world_put(w, "r", "another");
+	break_now(w);
+	assert_int_equal(sws_read(unlinked, call, 0, bytes, 10, err), -ESTALE);
+	assert_int_equal(sws_read(replaced, call, 0, bytes, 10, err), -ESTALE);
+	assert_int_equal(sws_write(over, call, 0, "x", 1, err), -ESTALE);
+	assert_int_equal(sws_fstat(unlinked, call, &w->attr, err), -ESTALE);
+	world_write(w, kept, 0, "kept");
+	world_reads(w, kept, 0, "kept");
+	ok(w, sws_close(unlinked, call, err));
+	ok(w, sws_close(replaced, call, err));
+	ok(w, sws_close(over, call, err));
+	world_close(w, kept);
+	world_has(w, "r", "another");
+	world_has(w, "o", "new");
+}
+
+/* A file that loses its name after a break goes on working, like any other. */
+static void test_unlinked_after(void **state)
+{
+	WORLD;
+	struct sws_file *unlinked = world_open(w, "u", O_RDWR | O_CREAT, 0644);
+	struct sws_file *over = world_open(w, "o", O_RDWR | O_CREAT, 0644);
+	char bytes[10];
+
+	world_write(w, unlinked, 0, "one");
+	ok(w, sws_flush(unlinked, call, err));
+	world_put(w, "new", "new");
+	break_now(w);
+	ok(w, sws_unlink(w->ws, call, "u", err));
+	ok(w, sws_rename(w->ws, call, "new", "o", 0, err));
+	world_reads(w, unlinked, 0, "one");
+	world_write(w, over, 0, "old");
+	world_reads(w, over, 0, "old");
+	world_has(w, "o", "new");
+	/* once */
+	break_now(w);
+	assert_int_equal(sws_read(unlinked, call, 0, bytes, 10, err), -ESTALE);
+	assert_int_equal(sws_read(over, call, 0, bytes, 10, err), -ESTALE);
+	ok(w, sws_close(unlinked, call, err));
+	ok(w, sws_close(over, call, err));
+}
+
+/* What was written to a file that is gone after the break is lost: whoever wrote hears so, once. */
+static void test_lost_with_file(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "u", O_RDWR | O_CREAT, 0644);
+
+	ok(w, sws_unlink(w->ws, call, "u", err));
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
+	world_write(w, file, 0, "lost");
+	assert_int_equal(sws_flush(file, call, err), -ESTALE);
+	ok(w, sws_flush(file, call, err));
+	ok(w, sws_close(file, call, err));
+}
+
+/* While the guest is gone nothing is lost, and nothing waits. */
+static void test_gone_and_back(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
+	world_write(w, file, 0, "hello");
+	world_set_down(w, true);
+	assert_int_equal(sws_flush(file, call, err), -ENOTCONN);
+	assert_int_equal(sws_write(file, call, 0, "x", 1, err), -ENOTCONN);
+	assert_int_equal(sws_sync(w->ws, call, err), -ENOTCONN);
+	world_set_down(w, false);
+	ok(w, sws_flush(file, call, err));
+	world_has(w, "f", "hello");
+
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
+	world_write(w, file, 0, "J");
+	world_set_down(w, true);
+	assert_int_equal(sws_close(file, call, err), -ENOTCONN); /* nobody was told yet */
+	world_set_down(w, false);
+	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
+	world_has(w, "f", "hello");
+
+	file = world_open(w, "f", O_RDWR, 0);
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
+	world_write(w, file, 0, "J");
+	world_set_down(w, true);
+	assert_int_equal(sws_flush(file, call, err), -ENOTCONN);
+	ok(w, sws_close(file, call, err)); /* flush has told */
+	world_set_down(w, false);
+}
+
+static const struct CMUnitTest tests[] = {
+	world_test(test_stale),
+	world_test(test_unlinked_after),
+	world_test(test_lost_with_file),
+	world_test(test_gone_and_back),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
