@@ -53,8 +53,8 @@ void ws_free(struct workspace *ws); /* no file of it is open any more */
 #define WS_PRIVATE_PREFIX ".vsockfs-"
 
 /*
- * lstat.  Of a file that is open here, unsent writes are taken into account: its size and times are
- * those that it will have once they are sent.
+ * lstat.  Of a file that is open here, unsent writes are taken into account: size, mtime and ctime
+ * are as if they had been sent when they were made.
  */
 int ws_stat(struct workspace *ws, const struct call *call, const char *path, struct ws_attr *out,
 	    struct error *err);
@@ -110,10 +110,10 @@ int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *o
 	      struct error *err);
 
 /*
- * Opens a file, and fetches its beginning with it where it is opened for reading only.  FLAGS are open(2)'s: the access mode, O_CREAT (with MODE, the
- * exact permission bits), O_EXCL, O_TRUNC, O_APPEND; O_NOFOLLOW is implied.  The file goes on
- * working when it is renamed, unlinked or replaced through this workspace.
- * When the path has become another file in the guest, calls on the file fail with -ESTALE.
+ * Opens a file; opened only to be read, its beginning comes along for the first ws_read.  FLAGS
+ * are open(2)'s: the access mode, O_CREAT (with MODE, the exact permission bits), O_EXCL, O_TRUNC,
+ * O_APPEND; O_NOFOLLOW is implied.  The file goes on working when it is renamed, unlinked or
+ * replaced through this workspace.  When the path has become another file in the guest, calls on the file fail with -ESTALE.
  */
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err);
