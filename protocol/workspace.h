@@ -113,7 +113,8 @@ int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *o
  * Opens a file; opened only to be read, its beginning comes along for the first ws_read.  FLAGS
  * are open(2)'s: the access mode, O_CREAT (with MODE, the exact permission bits), O_EXCL, O_TRUNC,
  * O_APPEND; O_NOFOLLOW is implied.  The file goes on working when it is renamed, unlinked or
- * replaced through this workspace.  When the path has become another file in the guest, calls on the file fail with -ESTALE.
+ * replaced through this workspace.  When the path has become another file in the guest, calls on
+ * the file fail with -ESTALE.
  */
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err);
