@@ -27,7 +27,12 @@ static void script_existing(struct buf *script, int flags)
 	buf_adds(script, "[ ! -L \"$p\" ] || die 'Too many levels of symbolic links'\n");
 	if (wants_write(flags) || flags & O_CREAT)
 		buf_adds(script, "[ ! -d \"$p\" ] || die 'Is a directory'\n");
-	buf_adds(script, "[ -f \"$p\" ] || die 'not a regular file: No such device or address'\n");
+	/* no file: a device or a pipe; or it has changed since it was looked at */
+	buf_adds(script, "[ -f \"$p\" ] || {\n"
+			 "need \"$p\"\n"
+			 "[ ! -L \"$p\" ] && [ ! -d \"$p\" ] && [ ! -f \"$p\" ] &&\n"
+			 "die 'not a regular file: No such device or address'\n"
+			 "die 'Stale file handle'\n}\n");
 	if ((flags & O_ACCMODE) != O_WRONLY)
 		buf_adds(script, "[ -r \"$p\" ] || true <\"$p\" || exit 1\n");
 	if (wants_write(flags))

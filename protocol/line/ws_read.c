@@ -130,11 +130,13 @@ static void choose(struct ws_inode *inode, int64_t offset, struct ws_chunk *chun
 	pthread_mutex_unlock(&inode->lock);
 }
 
+/* dd follows a link that has come into the file's place since it was looked at: not what was asked. */
 void ws_chunk_script(struct buf *script, const struct ws_chunk *chunk)
 {
 	buf_addf(script,
 		 "dd if=\"$p\" bs=131072 iflag=skip_bytes,count_bytes,fullblock status=none "
-		 "skip=%lld count=%zu || exit 1\n",
+		 "skip=%lld count=%zu || exit 1\n"
+		 "[ ! -L \"$p\" ] || die 'Stale file handle'\n",
 		 (long long)chunk->offset, chunk->asked);
 }
 
