@@ -16,6 +16,7 @@ struct sink {
 	bool full; /* the header is there: refuse the zeros that stand for data at a close */
 };
 
+/* A header that fails leaks in libarchive: what is too long is taken as well, and refused later. */
 static la_ssize_t collect(struct archive *archive, void *arg, const void *bytes, size_t len)
 {
 	struct sink *sink = arg;
@@ -23,7 +24,7 @@ static la_ssize_t collect(struct archive *archive, void *arg, const void *bytes,
 	(void)archive;
 	if (!sink->full)
 		buf_add(&sink->buf, bytes, len);
-	return sink->full || sink->buf.overflow ? -1 : (la_ssize_t)len;
+	return sink->full ? -1 : (la_ssize_t)len;
 }
 
 static int write_header(struct archive *archive, struct archive_entry *entry, struct sink *sink)

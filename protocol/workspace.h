@@ -52,13 +52,18 @@ void ws_free(struct workspace *ws); /* no file of it is open any more */
 /* Names below this prefix in the workspace's root are vsockfs's own: never shown, never made. */
 #define WS_PRIVATE_PREFIX ".vsockfs-"
 
+/*
+ * lstat.  Of a file that is open here, unsent writes are taken into account: size, mtime and ctime
+ * are as if they had been sent when they were made.
+ */
 int ws_stat(struct workspace *ws, const struct call *call, const char *path, struct ws_attr *out,
 	    struct error *err);
 
 /*
  * Calls EACH for every entry of the directory, in no order, without "." and
  * "..".  NAME is valid during the call.  A negative errno from EACH ends the listing
- * with it.  More than LIMIT_LISTING_ENTRIES is -EOVERFLOW.
+ * with it.  More than LIMIT_LISTING_ENTRIES is -EOVERFLOW.  Unsent writes are taken into
+ * account as by ws_stat.
  */
 typedef int (*ws_list_fn)(void *arg, const char *name, const struct ws_attr *attr);
 int ws_list(struct workspace *ws, const struct call *call, const char *path, ws_list_fn each,
@@ -105,10 +110,11 @@ int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *o
 	      struct error *err);
 
 /*
- * Opens a file.  FLAGS are open(2)'s: the access mode, O_CREAT (with MODE, the
- * exact permission bits), O_EXCL, O_TRUNC, O_APPEND; O_NOFOLLOW is implied.  The file goes on
- * working when it is renamed, unlinked or replaced through this workspace.
- * When the path has become another file in the guest, calls on the file fail with -ESTALE.
+ * Opens a file; opened only to be read, its beginning comes along for the first ws_read.  FLAGS
+ * are open(2)'s: the access mode, O_CREAT (with MODE, the exact permission bits), O_EXCL, O_TRUNC,
+ * O_APPEND; O_NOFOLLOW is implied.  The file goes on working when it is renamed, unlinked or
+ * replaced through this workspace.  When the path has become another file in the guest, calls on
+ * the file fail with -ESTALE.
  */
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err);

@@ -31,6 +31,7 @@
 
 #define WS_ROOT "/workspace"
 #define WS_CHUNKS 2
+#define WS_CHUNK_MIN (128 << 10) /* what the kernel asks for at a time */
 
 struct ws_key {
 	uint64_t dev, ino;
@@ -232,6 +233,17 @@ int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 
 /* ws_read.c */
 void ws_chunks_drop(struct ws_inode *inode); /* inode->lock held */
+/* Statements that print CHUNK's bytes of "$p" behind its attributes. */
+void ws_chunk_script(struct buf *script, const struct ws_chunk *chunk);
+/* Takes the attributes, and the bytes that were asked for, out of a reply.  -EPROTO. */
+int ws_chunk_take(struct shtext_reply *reply, struct ws_chunk *chunk, struct ws_attr *attr,
+		  struct error *err);
+/*
+ * The beginning of a file, which came with its open when ws->seq was SEQ: kept for the reads
+ * that follow, unless there are unsent writes or it is too old.  Takes the bytes over.
+ */
+void ws_chunk_offer(struct ws_inode *inode, uint64_t seq, const struct ws_attr *attr,
+		    struct ws_chunk *chunk);
 
 /* ws_attr.c */
 /*

@@ -14,6 +14,11 @@ static bool wants_write(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
+static bool only_reads(int flags)
+{
+	return !wants_write(flags) && !(flags & O_CREAT);
+}
+
 /* "$p" exists and may be opened so.  What a shell says of a redirection ends as errnos do. */
 static void script_existing(struct buf *script, int flags)
 {
@@ -22,7 +27,12 @@ static void script_existing(struct buf *script, int flags)
 	buf_adds(script, "[ ! -L \"$p\" ] || die 'Too many levels of symbolic links'\n");
 	if (wants_write(flags) || flags & O_CREAT)
 		buf_adds(script, "[ ! -d \"$p\" ] || die 'Is a directory'\n");
-	buf_adds(script, "[ -f \"$p\" ] || die 'not a regular file: No such device or address'\n");
+	/* no file: a device or a pipe; or it has changed since it was looked at */
+	buf_adds(script, "[ -f \"$p\" ] || {\n"
+			 "need \"$p\"\n"
+			 "[ ! -L \"$p\" ] && [ ! -d \"$p\" ] && [ ! -f \"$p\" ] &&\n"
+			 "die 'not a regular file: No such device or address'\n"
+			 "die 'Stale file handle'\n}\n");
 	if ((flags & O_ACCMODE) != O_WRONLY)
 		buf_adds(script, "[ -r \"$p\" ] || true <\"$p\" || exit 1\n");
 	if (wants_write(flags))
@@ -32,7 +42,7 @@ static void script_existing(struct buf *script, int flags)
 }
 
 static void open_script(struct lws *ws, const char *path, int flags, mode_t mode,
-			struct buf *script)
+			const struct ws_chunk *first, struct buf *script)
 {
 	autofree char *place = ws_absolute(ws, path);
 
@@ -48,22 +58,37 @@ static void open_script(struct lws *ws, const char *path, int flags, mode_t mode
 		script_existing(script, flags);
 	}
 	buf_adds(script, "show \"$p\"\n");
+	if (first->asked)
+		ws_chunk_script(script, first);
 }
 
-/* Sends the open, and finds or makes the inode before its name can change. */
+/*
+ * Sends the open, and finds or makes the inode before its name can change.  Who opens a file only
+ * to read it mostly does, and most files are small: the first bytes come along.
+ */
 static int open_inode(struct lws *ws, const struct call *call, const char *path, int flags,
 		      mode_t mode, struct ws_inode **out, struct ws_attr *attr, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
+	struct ws_chunk first = { .asked = only_reads(flags) ? WS_CHUNK_MIN : 0 };
+	uint64_t seq = atomic_load(&ws->seq);
+	struct shtext_reply reply = { 0 };
 	int rc = ws_latch_take(&ws->names, call, WS_SHARED, err);
 
 	if (rc)
 		return rc;
-	open_script(ws, path, flags, mode, &script);
-	rc = ws_run_attr(ws, call, &script, attr, err);
+	open_script(ws, path, flags, mode, &first, &script);
+	rc = ws_run(ws, call, &script, &reply, err);
+	if (!rc)
+		rc = ws_chunk_take(&reply, &first, attr, err);
 	if (!rc && ws_inode_get(ws, path, attr, out))
 		rc = error_set(err, ENOMEM, "no memory for an open file");
 	ws_latch_drop(&ws->names);
+	if (!rc)
+		ws_chunk_offer(*out, seq, attr, &first);
+	else
+		free(first.bytes);
+	shtext_reply_free(&reply);
 	return rc;
 }
 

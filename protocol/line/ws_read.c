@@ -3,7 +3,7 @@
  *
  * The kernel asks for 128 KiB at a time and a request costs far more than its bytes: what is
  * fetched is larger, the more so while a reader goes straight on, and serves the reads
- * that follow within a second.  Each answer carries the attributes too, from before the
+ * that follow within a second.  The first piece of a file comes with its open.  Each answer carries the attributes too, from before the
  * bytes were read: when they have changed, older chunks are dropped, so bytes of two
  * versions are never given out without a change that shows.
  */
@@ -14,7 +14,6 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
-#define CHUNK_MIN (128 << 10)
 #define CHUNK_MAX (1 << 20)
 #define FRESH INT64_C(1000000000)      /* how long a chunk serves, in nanoseconds */
 #define CACHED_MAX (INT64_C(16) << 20) /* bytes of all chunks of a workspace */
@@ -100,19 +99,45 @@ static void chunk_keep(struct ws_inode *inode, struct ws_chunk *chunk)
 	atomic_fetch_add(&inode->ws->cached, (long long)chunk->len);
 }
 
+void ws_chunk_offer(struct ws_inode *inode, uint64_t seq, const struct ws_attr *attr,
+		    struct ws_chunk *chunk)
+{
+	pthread_mutex_lock(&inode->lock);
+	if (chunk->asked && inode->seq <= seq && !ws_dirty_any(&inode->dirty) &&
+	    atomic_load(&inode->ws->cached) <= CACHED_MAX) {
+		ws_inode_learn(inode, attr, false);
+		chunk_keep(inode, chunk);
+		inode->window = chunk->asked;
+		inode->next = chunk->offset + (int64_t)chunk->asked;
+		chunk->bytes = NULL;
+	}
+	pthread_mutex_unlock(&inode->lock);
+	free(move_ptr(chunk->bytes));
+}
+
 /* Where the next fetch begins and how long it is.  gate held. */
 static void choose(struct ws_inode *inode, int64_t offset, struct ws_chunk *chunk)
 {
-	chunk->offset = offset - offset % CHUNK_MIN;
+	chunk->offset = offset - offset % WS_CHUNK_MIN;
 	pthread_mutex_lock(&inode->lock);
 	if (!inode->window || chunk->offset != inode->next ||
 	    atomic_load(&inode->ws->cached) > CACHED_MAX)
-		inode->window = CHUNK_MIN;
+		inode->window = WS_CHUNK_MIN;
 	else if (inode->window < CHUNK_MAX)
 		inode->window *= 2;
 	chunk->asked = inode->window;
 	inode->next = chunk->offset + (int64_t)chunk->asked;
 	pthread_mutex_unlock(&inode->lock);
+}
+
+/* dd follows a link that has come into the file's place since it was looked at: not what was asked. */
+void ws_chunk_script(struct buf *script, const struct ws_chunk *chunk)
+{
+	buf_addf(script,
+		 "dd if=\"$p\" bs=131072 iflag=skip_bytes,count_bytes,fullblock status=none "
+		 "skip=%lld count=%zu || exit 1\n"
+		 "[ ! -L \"$p\" ] || die 'Stale file handle'\n",
+		 (long long)chunk->offset, chunk->asked);
 }
 
 static int fetch_reply(struct ws_inode *inode, const struct call *call,
@@ -125,29 +150,24 @@ static int fetch_reply(struct ws_inode *inode, const struct call *call,
 		return rc;
 	ws_script_begin(&script);
 	rc = ws_script_inode(inode, &script, err);
-	buf_addf(&script,
-		 "show \"$p\"\n"
-		 "dd if=\"$p\" bs=131072 iflag=skip_bytes,count_bytes,fullblock status=none "
-		 "skip=%lld count=%zu || exit 1\n",
-		 (long long)chunk->offset, chunk->asked);
+	buf_adds(&script, "show \"$p\"\n");
+	ws_chunk_script(&script, chunk);
 	if (!rc)
 		rc = ws_run(inode->ws, call, &script, reply, err);
 	ws_latch_drop(&inode->ws->names);
 	return rc;
 }
 
-/* Takes the attributes and the bytes out of a reply. */
-static int take_reply(struct shtext_reply *reply, struct ws_chunk *chunk, struct ws_attr *attr)
+int ws_chunk_take(struct shtext_reply *reply, struct ws_chunk *chunk, struct ws_attr *attr,
+		  struct error *err)
 {
 	struct ws_record record;
 	const char *text = reply->out;
 	int rc = ws_parse_record(&text, text + reply->out_len, &record);
 
-	if (rc)
-		return rc;
 	chunk->len = reply->out_len - (size_t)(text - reply->out);
-	if (chunk->len > chunk->asked)
-		return -EPROTO;
+	if (rc || chunk->len > chunk->asked)
+		return error_set(err, EPROTO, "the guest's attributes of a file make no sense");
 	memmove(reply->out, text, chunk->len);
 	chunk->bytes = move_ptr(reply->out);
 	chunk->fetched = call_now();
@@ -166,11 +186,8 @@ static ssize_t fetch(struct ws_inode *inode, const struct call *call, int64_t of
 
 	choose(inode, offset, &chunk);
 	got = fetch_reply(inode, call, &chunk, &reply, err);
-	if (!got) {
-		got = take_reply(&reply, &chunk, &attr);
-		if (got)
-			error_set(err, EPROTO, "the guest's answer to a read makes no sense");
-	}
+	if (!got)
+		got = ws_chunk_take(&reply, &chunk, &attr, err);
 	if (!got) {
 		pthread_mutex_lock(&inode->lock);
 		ws_inode_learn(inode, &attr, false);

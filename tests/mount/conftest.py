@@ -48,6 +48,11 @@ def agent_is_static():
                           check=False).returncode != 0
 
 
+def is_sanitized():
+    return "libasan" in subprocess.run(["ldd", binary("vsockfs")], capture_output=True, text=True,
+                                       check=False).stdout
+
+
 def pytest_generate_tests(metafunc):
     if "backend" not in metafunc.fixturenames:
         return
@@ -60,6 +65,9 @@ def pytest_generate_tests(metafunc):
         kinds = ["local", "reference"]
     else:
         kinds = ["local"]
+    # A local: sandbox swallows what its agent says; a sanitizer's report has to be seen.
+    if is_sanitized() and "local" in kinds:
+        kinds = list(dict.fromkeys("unix" if kind == "local" else kind for kind in kinds))
     if "bare" in kinds and not agent_is_static():
         kinds = [kind for kind in kinds if kind != "bare"]  # it has no libraries to give it
     metafunc.parametrize("backend", kinds)

@@ -35,7 +35,7 @@ def point(yard):
     return path
 
 
-def refused(source, point, timeout=2):
+def refused(source, point, timeout=1):
     """Mounts, in vain: the one line on stderr, which names the source, without "vsockfs: "."""
     done = subprocess.run([binary("vsockfs"), "-o", f"timeout={timeout}", f"box={source}",
                            str(point)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -115,8 +115,8 @@ ANSWERS = {
     "error-object": "the agent says no",
     "error-control": "two?lines?[31m and an escape",
     "endless": "the guest's reply is over the limit of 16777216 bytes",
-    "silent": "the guest did not answer within 2 s: it is busy, or gone",
-    "never-reads": "the guest did not answer within 2 s: it is busy, or gone",
+    "silent": "the guest did not answer within 1 s: it is busy, or gone",
+    "never-reads": "the guest did not answer within 1 s: it is busy, or gone",
     "deep": "the guest's answer: message is more than 32 levels deep, "
             "and must be a JSON object within that limit",
     "deep-closed": "the guest's answer: message is more than 32 levels deep, "
@@ -131,7 +131,7 @@ ANSWERS = {
 @pytest.mark.parametrize("mode", ANSWERS)
 @pytest.mark.parametrize("kind", ["unix", "firecracker"])
 def test_agent_answers_nonsense(yard, point, kind, mode):
-    timeout = 6 if mode == "endless" else 2
+    timeout = 4 if mode == "endless" else 1
     assert refused(broken(yard, kind, mode), point, timeout).endswith(ANSWERS[mode])
 
 

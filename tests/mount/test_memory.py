@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SIZE = int(os.environ.get("VSOCKFS_MEMORY_MIB", "512"))  # MiB of each file
+SIZE = int(os.environ.get("VSOCKFS_MEMORY_MIB", "160"))  # MiB of each file
 CEILING = 64  # MiB, of the whole daemon
 
 

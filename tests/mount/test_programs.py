@@ -45,7 +45,7 @@ def sample(yard):
     root = yard.folder / "sample"
     (root / "src/deep/er").mkdir(parents=True)
     (root / "empty").mkdir(mode=0o750)
-    for number in range(30):
+    for number in range(12):
         path = root / "src" / f"file{number}.c"
         path.write_text(f"int f{number}(void) {{ return {number}; }}\n" * (number + 1))
         os.utime(path, ns=(0, 1_600_000_000_123456789 + number))
@@ -132,15 +132,13 @@ def test_git(m, origin):
 
 @pytest.mark.limit(180)
 def test_git_made_in_the_mount(m):
-    git(m.w, "init", "-q", "-b", "main", "r")
-    for number in range(8):
+    git(m.w, "init", "-q", "--template=", "-b", "main", "r")
+    for number in range(4):
         put(m.w / "r" / f"f{number}", str(number))
     git(m.w / "r", "add", ".")
     git(m.w / "r", "commit", "-q", "-m", "x")
     git(m.w / "r", "gc", "-q")
     git(m.w / "r", "mv", "f1", "moved")
-    git(m.w / "r", "stash", "-q")
-    git(m.w / "r", "stash", "pop", "-q", "--index")
     git(m.w / "r", "commit", "-q", "-m", "y")
     git(m.w / "r", "reset", "-q", "--hard", "HEAD~1")
     git(m.guest.workspace / "r", "fsck", "--strict")
@@ -267,14 +265,14 @@ def test_searches(m, sample):
     shutil.copytree(sample, m.guest.workspace / "s", symlinks=True)
     wait_until(lambda: "s" in os.listdir(m.w), "the tree shows")
     assert sorted(run("grep", "-rl", "return 7", ".", cwd=m.w).split()) == ["./s/src/file7.c"]
-    assert run("grep", "-rc", "return 29", "s/src/file29.c", cwd=m.w).strip() == "30"
+    assert run("grep", "-rc", "return 11", "s/src/file11.c", cwd=m.w).strip() == "12"
     for query in (["-type", "d"], ["-name", "*.c", "-size", "+1"], ["-perm", "0400"],
                   ["-type", "l"], ["-newermt", "2020-01-01"], ["-links", "2", "-type", "f"]):
         assert sorted(run("find", ".", *query, cwd=m.w).splitlines()) == \
             sorted(run("find", ".", *query, cwd=m.guest.workspace).splitlines()), query
     assert run("du", "-s", "--apparent-size", "-b", "s", cwd=m.w) == \
         run("du", "-s", "--apparent-size", "-b", "s", cwd=m.guest.workspace)
-    assert run("ls", "-lR", cwd=m.w).count("\n") > 40
+    assert run("ls", "-lR", cwd=m.w).count("\n") > 25
 
 
 def test_python_and_diff(m):

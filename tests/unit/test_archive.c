@@ -235,6 +235,20 @@ static void test_file_header_makes_an_archive(void **state)
 	free(header);
 }
 
+/* For the sanitizers: nothing is left of a header that was given up. */
+static void test_file_header_too_long(void **state)
+{
+	struct place_fixture *f = *state;
+	char name[80000];
+	void *header;
+	size_t len;
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_int_equal(archive_file_header(name, 5, &header, &len, &f->err), -EINVAL);
+	assert_non_null(strstr(f->err.text, "archive header"));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, place_setup, place_teardown)
 
 int main(void)
@@ -247,6 +261,7 @@ int main(void)
 		TEST(test_round_trip),
 		TEST(test_export_of_one_thing),
 		TEST(test_file_header_makes_an_archive),
+		TEST(test_file_header_too_long),
 	};
 
 	return cmocka_run_group_tests_name("archive", tests, NULL, NULL);

@@ -55,6 +55,51 @@ static void test_create_modes(void **state)
 	}
 }
 
+/* Open, read to the end and close of a small file are one request. */
+static void test_read_small(void **state)
+{
+	FIXTURE;
+	struct lws_file *file, *again;
+
+	ws_put(f, "small", "one");
+	file = ws_must_open(f, "small", O_RDONLY, 0);
+	ws_reads(f, file, 0, "one");
+	ws_reads(f, file, 3, "");
+	assert_int_equal(f->guest->execs, 1);
+
+	/* Each open sees what is there then. */
+	ws_put(f, "small", "another");
+	again = ws_must_open(f, "small", O_RDONLY, 0);
+	ws_reads(f, again, 0, "another");
+	ws_reads(f, file, 0, "another");
+	assert_int_equal(f->guest->execs, 2);
+	ws_must_close(f, again);
+	ws_must_close(f, file);
+	assert_int_equal(f->guest->execs, 2);
+}
+
+/* An open for reading takes nothing from who writes the file. */
+static void test_read_beside_a_writer(void **state)
+{
+	FIXTURE;
+	struct lws_file *writer, *reader;
+
+	ws_put(f, "both", "old contents");
+	writer = ws_must_open(f, "both", O_WRONLY, 0);
+	ws_must_write(f, writer, 0, "NEW");
+	reader = ws_must_open(f, "both", O_RDONLY, 0);
+	ws_reads(f, reader, 0, "NEW contents");
+	ok(f, lws_flush(writer, &f->call, &f->err));
+	ws_reads(f, reader, 0, "NEW contents");
+	ws_must_close(f, reader);
+	reader = ws_must_open(f, "both", O_RDONLY, 0);
+	ws_must_write(f, writer, 3, "ER");
+	ws_reads(f, reader, 0, "NEWERontents");
+	ws_must_close(f, writer);
+	ws_reads(f, reader, 0, "NEWERontents");
+	ws_must_close(f, reader);
+}
+
 static int opens(struct fixture *f, const char *path, int flags)
 {
 	struct lws_file *file;
@@ -282,10 +327,13 @@ static void test_stale(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	ws_test(test_create),         ws_test(test_create_modes), ws_test(test_open_errors),
-	ws_test(test_write_in_place), ws_test(test_append),       ws_test(test_large),
-	ws_test(test_huge),           ws_test(test_scattered),    ws_test(test_unlinked),
-	ws_test(test_renamed),        ws_test(test_stale),
+	ws_test(test_read_small),  ws_test(test_read_beside_a_writer),
+	ws_test(test_create),      ws_test(test_create_modes),
+	ws_test(test_open_errors), ws_test(test_write_in_place),
+	ws_test(test_append),      ws_test(test_large),
+	ws_test(test_huge),        ws_test(test_scattered),
+	ws_test(test_unlinked),    ws_test(test_renamed),
+	ws_test(test_stale),
 };
 
 WS_MAIN
