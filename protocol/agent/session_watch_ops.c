@@ -9,7 +9,6 @@
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_hub.h"
 #include "protocol/agent/session_ops.h"
-#include "protocol/cleanup.h"
 
 #define STACK_SIZE (256u << 10)
 
@@ -124,11 +123,12 @@ int sess_op_barrier(struct sess_call *call, struct unpack *args, struct buf *res
 	standing = standing_of(hub, call->sess);
 	sequence = hub->sequence;
 	if (barrier && standing == STANDING_BEHIND)
-		DL_APPEND(hub->new_barriers, move_ptr(barrier));
+		DL_APPEND(hub->new_barriers, barrier);
 	pthread_mutex_unlock(&hub->lock);
 	if (standing == STANDING_BEHIND) {
-		if (!call->slow)
+		if (!barrier)
 			return SESS_SLOWLY;
+		/* From here on it is the thread's. */
 		sess_hub_wake(hub);
 		return SESS_PARKED;
 	}
