@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -24,7 +25,7 @@ struct child {
 	void (*on_end)(void *arg);
 	void *arg;
 
-	unsigned refs;        /* children->lock */
+	atomic_uint refs;
 	bool ended;           /* children->lock */
 	struct child_end end; /* children->lock; valid when ended */
 	UT_hash_handle hh;    /* children->lock; in the table until reaped */
@@ -38,24 +39,13 @@ struct children {
 	int stop;    /* eventfd */
 };
 
-/* Hold the lock. */
-static void unref(struct child *child)
+/* Needs no registry: whoever holds a child may let it go after the registry's end. */
+void child_unref(struct child *child)
 {
-	if (--child->refs)
+	if (!child || atomic_fetch_sub(&child->refs, 1) > 1)
 		return;
 	close(child->event);
 	free(child);
-}
-
-void child_unref(struct child *child)
-{
-	struct children *children = child ? child->children : NULL;
-
-	if (!child)
-		return;
-	pthread_mutex_lock(&children->lock);
-	unref(child);
-	pthread_mutex_unlock(&children->lock);
 }
 
 static void raise_event(int fd)
@@ -160,10 +150,8 @@ int children_new(struct children **out, struct error *err)
 
 void children_kill(struct children *children)
 {
-	struct child *child, *next;
-
 	pthread_mutex_lock(&children->lock);
-	HASH_ITER (hh, children->by_pid, child, next) {
+	for (struct child *child = children->by_pid; child; child = child->hh.next) {
 		if (!child->outlives)
 			kill(-child->pid, SIGKILL);
 	}
@@ -173,23 +161,21 @@ void children_kill(struct children *children)
 /* Some child that does not outlive the agent, referenced; NULL when none is left. */
 static struct child *mortal(struct children *children)
 {
-	struct child *child, *next, *found = NULL;
+	struct child *child;
 
 	pthread_mutex_lock(&children->lock);
-	HASH_ITER (hh, children->by_pid, child, next) {
-		if (!child->outlives) {
-			found = child;
-			found->refs++;
-			break;
-		}
-	}
+	child = children->by_pid;
+	while (child && child->outlives)
+		child = child->hh.next;
+	if (child)
+		atomic_fetch_add(&child->refs, 1);
 	pthread_mutex_unlock(&children->lock);
-	return found;
+	return child;
 }
 
 void children_free(struct children *children)
 {
-	struct child *child, *next;
+	struct child *child;
 
 	if (!children)
 		return;
@@ -203,9 +189,9 @@ void children_free(struct children *children)
 	}
 	raise_event(children->stop);
 	pthread_join(children->reaper, NULL);
-	HASH_ITER (hh, children->by_pid, child, next) {
+	while ((child = children->by_pid) != NULL) {
 		HASH_DEL(children->by_pid, child);
-		unref(child);
+		child_unref(child);
 	}
 	close(children->signals);
 	close(children->stop);
@@ -226,7 +212,7 @@ int child_start(struct children *children, const struct child_spec *spec, struct
 	child->outlives = spec->outlives;
 	child->on_end = spec->on_end;
 	child->arg = spec->arg;
-	child->refs = 2; /* the registry's and the caller's */
+	atomic_init(&child->refs, 2); /* the registry's and the caller's */
 	child->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (child->event < 0) {
 		rc = errno;
@@ -245,6 +231,8 @@ int child_start(struct children *children, const struct child_spec *spec, struct
 		free(child);
 		return error_set(err, -rc, "cannot start a process: %s", strerror(-rc));
 	}
+	if (spec->made)
+		*spec->made = true;
 
 	rc = spawn_report(report, spec, err);
 	if (rc < 0) {

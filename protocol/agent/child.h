@@ -20,7 +20,7 @@ struct children;
 
 /* Blocks SIGCHLD in the calling thread, from which the others must descend. */
 int children_new(struct children **out, struct error *err);
-/* Kills (with their groups) all children that do not outlive the agent. */
+/* Kills (with their groups) all children that are not marked as outliving this. */
 void children_kill(struct children *children);
 /* Kills likewise, waits until those are reaped, stops the reaper. */
 void children_free(struct children *children);
@@ -31,16 +31,21 @@ struct child_spec {
 	const char *cwd;
 	int fds[3];    /* stay the caller's; fds[0] may be -1: no input */
 	bool terminal; /* fds[0] becomes the controlling terminal */
-	bool outlives; /* the agent's end does not end it */
+	bool outlives; /* children_kill and children_free leave it alone */
 
-	/* Called once, by the reaper, with no lock held, after the child has been reaped. */
+	/*
+	 * Called once, by the reaper, with no lock held, after the child has been reaped; also where the
+	 * program could not be run.  *MADE (NULL: of no interest) is set when it will be.
+	 */
 	void (*on_end)(void *arg);
 	void *arg;
+	bool *made;
 };
 
 /* Starts a process in a session of its own.  -errno of chdir or execve where those fail. */
 int child_start(struct children *children, const struct child_spec *spec, struct child **out,
 		struct error *err);
+/* Also after children_free. */
 void child_unref(struct child *child);
 
 pid_t child_pid(const struct child *child);

@@ -416,6 +416,7 @@ void services_free(struct services *services)
 	HASH_ITER (hh, services->by_name, service, next) {
 		HASH_DEL(services->by_name, service);
 		service_record_free(&service->record);
+		child_unref(service->child);
 		pthread_mutex_destroy(&service->lock);
 		pthread_mutex_destroy(&service->changing);
 		free(service);
