@@ -53,7 +53,7 @@ int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *resul
 	if (rc == 0)
 		DL_APPEND(hub->new_watchers, watcher);
 	pthread_mutex_unlock(&hub->lock);
-	if (rc < 0) {
+	if (rc != 0) {
 		free(watcher);
 		return error_set(err, -rc, "cannot start a thread to watch");
 	}
@@ -68,7 +68,7 @@ void sess_watch_on_credit(struct sess_call *call)
 	bool wanted = false;
 
 	pthread_mutex_lock(&hub->lock);
-	DL_FOREACH (hub->watchers, watcher)
+	for (watcher = hub->watchers; watcher; watcher = watcher->next)
 		wanted |= watcher->call == call && watcher->behind;
 	pthread_mutex_unlock(&hub->lock);
 	if (wanted)
@@ -84,11 +84,11 @@ static enum standing standing_of(struct sess_hub *hub, const struct sess *sess)
 	const struct watcher *watcher;
 	int bytes = 0;
 
-	DL_FOREACH (hub->new_watchers, watcher) {
+	for (watcher = hub->new_watchers; watcher; watcher = watcher->next) {
 		if (watcher->call->sess == sess)
 			return STANDING_BEHIND;
 	}
-	DL_FOREACH (hub->watchers, watcher) {
+	for (watcher = hub->watchers; watcher; watcher = watcher->next) {
 		if (watcher->call->sess != sess)
 			continue;
 		if (hub->busy || watcher->behind || hub->events < 0)

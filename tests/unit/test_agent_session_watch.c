@@ -310,7 +310,7 @@ static void test_slow_watcher(void **state)
 		assert_int_equal(got->frame.id, id);
 		assert_int_equal(got->frame.kind, FRAME_DATA);
 		received += got->frame.size;
-		assert_true(received <= 2 * OPS_WINDOW);
+		assert_true(received <= (size_t)2 * OPS_WINDOW);
 		in = unpack_from(got->body, got->frame.size);
 		while (ops_unpack_event(&in, &event))
 			rescan |= event.kind == EVENT_RESCAN;
