@@ -231,6 +231,8 @@ int child_start(struct children *children, const struct child_spec *spec, struct
 		free(child);
 		return error_set(err, -rc, "cannot start a process: %s", strerror(-rc));
 	}
+	if (spec->made)
+		*spec->made = true;
 
 	rc = spawn_report(report, spec, err);
 	if (rc < 0) {

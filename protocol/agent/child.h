@@ -33,9 +33,13 @@ struct child_spec {
 	bool terminal; /* fds[0] becomes the controlling terminal */
 	bool outlives; /* children_kill and children_free leave it alone */
 
-	/* Called once, by the reaper, with no lock held, after the child has been reaped. */
+	/*
+	 * Called once, by the reaper, with no lock held, after the child has been reaped; also where the
+	 * program could not be run.  *MADE (NULL: of no interest) is set when it will be.
+	 */
 	void (*on_end)(void *arg);
 	void *arg;
+	bool *made;
 };
 
 /* Starts a process in a session of its own.  -errno of chdir or execve where those fail. */

@@ -176,8 +176,12 @@ void command_forget(struct command *command)
 	if (!unlist(command))
 		return;
 	pthread_mutex_lock(&command->lock);
-	command->forgotten = true;
 	pid = command->state == COMMAND_RUNNING ? command->pid : 0;
+	if (command->state == COMMAND_WAITING) {
+		command->state = COMMAND_ENDED;
+		command->exit_code = 128 + SIGKILL;
+		command->ended_at = clock_epoch();
+	}
 	child = command->child; /* once there it stays as long as the command */
 	pthread_mutex_unlock(&command->lock);
 	if (pid) {

@@ -52,7 +52,6 @@ struct command {
 	int exit_code;               /* lock; once ended */
 	int64_t limit;               /* lock; of clock_ms(): when it is struck next; 0: never */
 	bool timed_out;              /* lock; it was told to end */
-	bool forgotten;              /* lock; it starts no more */
 	int input;                   /* lock; pipe or file, -1: closed */
 	bool spool;                  /* input is a file, and starts it */
 	bool feeding;                /* lock; somebody gives it */

@@ -56,26 +56,35 @@ void command_remove_files(struct command *command)
 	remove_file(command, "stderr");
 }
 
-/* On the reaper's thread. */
-static void on_end(void *arg)
+/* Hold the lock. */
+static void set_ended(struct command *command, const struct child_end *end)
 {
-	struct command *command = arg;
-	struct child_end end = { 0 };
-
-	pthread_mutex_lock(&command->lock);
-	child_ended(command->child, &end);
 	command->state = COMMAND_ENDED;
-	command->ended_at = end.at;
+	command->ended_at = end->at;
 	command->ended_ms = clock_ms();
-	command->exit_code = end.exit_code < 0 ? 128 - end.exit_code : end.exit_code;
+	command->exit_code = end->exit_code < 0 ? 128 - end->exit_code : end->exit_code;
 	if (command->timed_out)
 		command->exit_code = TIMED_OUT;
 	else
 		command->limit = 0;
 	if (!command->feeding && command->input >= 0)
 		close(move_fd(command->input));
+}
+
+/* On the reaper's thread. */
+static void on_end(void *arg)
+{
+	struct command *command = arg;
+	struct child_end end = { 0 };
+	bool ran;
+
+	pthread_mutex_lock(&command->lock);
+	ran = command->child && child_ended(command->child, &end);
+	if (ran)
+		set_ended(command, &end);
 	pthread_mutex_unlock(&command->lock);
-	command_tell_end(command);
+	if (ran)
+		command_tell_end(command);
 	command_unref(command);
 }
 
@@ -106,6 +115,7 @@ static int find_program(struct command *command)
 
 static int start_child(struct command *command, const int fds[3], struct error *err)
 {
+	bool made = false;
 	struct child_spec spec = {
 		.argv = (const char *const *)command->argv,
 		.env = command->env,
@@ -113,6 +123,7 @@ static int start_child(struct command *command, const int fds[3], struct error *
 		.fds = { fds[0], fds[1], fds[2] },
 		.on_end = on_end,
 		.arg = command,
+		.made = &made,
 	};
 	int rc = find_program(command);
 
@@ -120,12 +131,12 @@ static int start_child(struct command *command, const int fds[3], struct error *
 		return error_set(err, -rc, "cannot run %s: %s", command->argv[0], strerror(-rc));
 	atomic_fetch_add(&command->refs, 1); /* the reaper's, until on_end */
 	rc = child_start(command->commands->agent->children, &spec, &command->child, err);
-	if (rc < 0)
+	if (!made)
 		command_unref(command);
 	return rc;
 }
 
-/* Hold the lock.  *STDIN: what it reads from, -1: nothing. */
+/* Hold the lock.  *IN: what it reads from, -1: nothing. */
 static int open_input(struct command *command, bool stream, int *in, struct error *err)
 {
 	int ends[2];
@@ -152,7 +163,7 @@ int command_run(struct command *command, bool stream, struct error *err)
 	autoclose int in = -1, out = -1, errors = -1;
 	int rc;
 
-	if (command->forgotten)
+	if (command->state != COMMAND_WAITING)
 		return error_set(err, ENOENT, "the command was forgotten before it began");
 	out = make_file(command, "stdout", err);
 	if (out >= 0)

@@ -14,7 +14,6 @@
 #include "protocol/agent/command.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/agent/workspace_path.h"
-#include "protocol/cleanup.h"
 
 #define FRAME_MAX (FRAME_HEADER + FRAME_BODY_MAX)
 
@@ -299,28 +298,32 @@ static ssize_t receive(struct reader *reader)
 	}
 }
 
-void sess_serve(struct sess *sess, const void *bytes, size_t len)
+static void read_frames(struct reader *reader)
 {
-	autofree struct reader *reader = malloc(sizeof(*reader));
 	ssize_t n = 1;
 
-	if (!reader || len > IN_SIZE)
-		return;
-	sess_thread_prepare();
-	reader->sess = sess;
-	reader->quick = (struct sess_call){
-		.sess = sess,
-		.limit = call_within(0, NULL),
-	};
-	reader->start = 0;
-	reader->end = len;
-	buf_init(&reader->out, FRAME_MAX);
-	memcpy(reader->in, bytes, len);
 	while (n > 0 && take_frames(reader) == 0) {
 		n = receive(reader);
 		reader->end += n > 0 ? (size_t)n : 0;
 	}
+}
+
+void sess_serve(struct sess *sess, const void *bytes, size_t len)
+{
+	struct reader *reader = len <= IN_SIZE ? malloc(sizeof(*reader)) : NULL;
+
+	if (!reader)
+		return;
+	sess_thread_prepare();
+	reader->sess = sess;
+	reader->quick = (struct sess_call){ .sess = sess, .limit = call_within(0, NULL) };
+	reader->start = 0;
+	reader->end = len;
+	buf_init(&reader->out, FRAME_MAX);
+	memcpy(reader->in, bytes, len);
+	read_frames(reader);
 	buf_free(&reader->out);
+	free(reader);
 }
 
 int sess_open(struct agent *agent, int fd, struct sess *sess, struct error *err)

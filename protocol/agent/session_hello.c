@@ -22,7 +22,9 @@ static const char *const features[] = { "files", "batch", "list", "archive", "wa
 const char *agent_build_id(char id[static 65])
 {
 	build_id_of_self(id);
-	return id[0] ? id : strcpy(id, "unknown");
+	if (!id[0])
+		snprintf(id, BUILD_ID_SIZE, "unknown");
+	return id;
 }
 
 bool sess_hello_is(const struct agent *agent, const json_t *object)

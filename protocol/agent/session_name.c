@@ -72,7 +72,7 @@ int sess_op_mkdir(struct sess_call *call, struct unpack *args, struct buf *resul
 		  struct error *err)
 {
 	autospot struct spot spot = SPOT_NONE;
-	uint32_t mode;
+	uint32_t mode = 0;
 	int rc = take_one(call, args, &spot, &mode, EEXIST, err);
 
 	if (rc < 0)
@@ -193,7 +193,7 @@ int sess_op_mknod(struct sess_call *call, struct unpack *args, struct buf *resul
 		  struct error *err)
 {
 	autospot struct spot spot = SPOT_NONE;
-	uint32_t mode;
+	uint32_t mode = 0;
 	int rc = take_one(call, args, &spot, &mode, EEXIST, err);
 
 	if (rc < 0)

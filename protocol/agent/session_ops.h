@@ -18,8 +18,8 @@ typedef int (*sess_op_fn)(struct sess_call *call, struct unpack *args, struct bu
 			  struct error *err);
 
 struct sess_op {
-	enum session_op op;
 	sess_op_fn run;
+	enum session_op op;
 	enum sess_class class;
 	enum sess_stream stream; /* DATA beside it: to the client, or from it */
 	bool parks;              /* where slow: it only parks, so it is begun in place */

@@ -265,7 +265,7 @@ static int look_whether(struct proc_source *source, bool for_end, struct buf *re
 
 	if (rc < 0)
 		return rc;
-	if (!view.ended && (for_end || !view.ready))
+	if (!(for_end ? view.ended : view.ready))
 		return source->blind ? PROC_LATER : PROC_WAITS;
 	rc = look(source, &status, err);
 	if (rc == 0)

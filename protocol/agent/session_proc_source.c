@@ -83,8 +83,9 @@ static int look_at_service(struct proc_source *source, struct proc_view *out, st
 
 	if (rc < 0)
 		return rc;
-	out->ended = !peek.running || peek.started_at != source->run;
+	/* While a start is seen through, not even what has ended can be started anew. */
 	out->ready = !peek.starting || peek.started_at != source->run;
+	out->ended = out->ready && (!peek.running || peek.started_at != source->run);
 	return 0;
 }
 

@@ -104,7 +104,7 @@ bool sess_scan_is_there(const struct sess_scan *scan, const struct sess_dir *dir
 
 void sess_scan_drop(struct sess_scan *scan, struct sess_dir *dir, bool unwatch)
 {
-	struct sess_dir *at = dir, **slot = &scan->pending;
+	struct sess_dir *at = dir, **slot;
 
 	while (at->child)
 		at = at->child;

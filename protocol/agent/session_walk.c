@@ -121,7 +121,7 @@ static int level_fd(struct walk *walk, struct level *level)
 		return level->fd;
 	if (level->path_len >= sizeof(path))
 		return -ENAMETOOLONG;
-	memcpy(path, walk->path.data, level->path_len);
+	memcpy(path, buf_str(&walk->path), level->path_len);
 	path[level->path_len] = '\0';
 	level->fd = beneath_open(walk->root, path, O_RDONLY | O_DIRECTORY, 0, BENEATH_NO_LINKS);
 	return level->fd;
@@ -143,10 +143,12 @@ static bool is_known(struct walk *walk, const char *name)
 	return true;
 }
 
-/* Where the listing goes on in LEVEL, if it is not past that. */
-static void begin(struct walk *walk, struct level *level)
+/* Where the listing goes on in the level on top, if it is not past that. */
+static void begin(struct walk *walk)
 {
-	if (walk->after)
+	struct level *level = walk->depth ? &walk->levels[walk->depth - 1] : NULL;
+
+	if (walk->after && level)
 		level->next = search(&level->names, walk->after, strcspn(walk->after, "/"));
 }
 
@@ -168,7 +170,7 @@ static int visit(struct walk *walk, int at, const char *name)
 	if (walk->depth == depth)
 		walk->after = NULL; /* what it was below is not walked */
 	else
-		begin(walk, &walk->levels[depth]);
+		begin(walk);
 	return rc;
 }
 
@@ -213,7 +215,7 @@ int sess_walk(int fd, unsigned levels, const char *after, sess_walk_fn each, voi
 	int rc = own < 0 ? -errno : enter_fd(&walk, own);
 
 	if (rc == 0)
-		begin(&walk, &walk.levels[0]);
+		begin(&walk);
 	while (rc == 0 && walk.depth)
 		rc = step(&walk);
 	while (walk.depth)

@@ -76,6 +76,7 @@ static void finish_barrier(struct sess_hub *hub, struct barrier *barrier, int rc
 {
 	struct buf result = BUF_INIT(sizeof(uint64_t));
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a list with an element has a head */
 	DL_DELETE(hub->barriers, barrier);
 	pack_u64(&result, barrier->sequence);
 	sess_call_finish(barrier->call, rc, &result, err);
@@ -86,15 +87,14 @@ static void finish_barrier(struct sess_hub *hub, struct barrier *barrier, int rc
 /* What those who came since the last round are to us.  False: nobody is left. */
 static bool meet_new(struct sess_hub *hub)
 {
-	struct watcher *watcher, *next;
+	struct watcher *watcher;
 	bool any;
 
 	pthread_mutex_lock(&hub->lock);
-	DL_FOREACH_SAFE (hub->new_watchers, watcher, next) {
-		DL_DELETE(hub->new_watchers, watcher);
+	for (watcher = hub->new_watchers; watcher; watcher = watcher->next)
 		watcher->at = sess_ring_seek(&hub->ring, watcher->since);
-		DL_APPEND(hub->watchers, watcher);
-	}
+	DL_CONCAT(hub->watchers, hub->new_watchers);
+	hub->new_watchers = NULL;
 	DL_CONCAT(hub->barriers, hub->new_barriers);
 	hub->new_barriers = NULL;
 	hub->busy = true;
@@ -146,9 +146,10 @@ static void serve_watchers(struct sess_hub *hub, struct buf *piece, struct round
 {
 	struct watcher *watcher, *next;
 
-	DL_FOREACH_SAFE (hub->watchers, watcher, next) {
+	for (watcher = hub->watchers; watcher; watcher = next) {
 		int rc = sess_call_check(watcher->call);
 
+		next = watcher->next;
 		if (rc == 0)
 			deliver(hub, watcher, piece, round);
 		else if (sess_send_ready(&watcher->call->sess->send))
@@ -163,7 +164,7 @@ static bool is_reached(const struct sess_hub *hub, const struct barrier *barrier
 {
 	const struct watcher *watcher;
 
-	DL_FOREACH (hub->watchers, watcher) {
+	for (watcher = hub->watchers; watcher; watcher = watcher->next) {
 		if (watcher->call->sess == barrier->call->sess && watcher->at < barrier->target)
 			return false;
 	}
@@ -174,9 +175,10 @@ static void serve_barriers(struct sess_hub *hub, struct round *round)
 {
 	struct barrier *barrier, *next;
 
-	DL_FOREACH_SAFE (hub->barriers, barrier, next) {
+	for (barrier = hub->barriers; barrier; barrier = next) {
 		int rc = sess_call_check(barrier->call);
 
+		next = barrier->next;
 		if (rc == 0 && !is_reached(hub, barrier))
 			continue;
 		if (sess_send_ready(&barrier->call->sess->send))
@@ -191,7 +193,7 @@ static void set_targets(struct sess_hub *hub)
 {
 	struct barrier *barrier;
 
-	DL_FOREACH (hub->barriers, barrier) {
+	for (barrier = hub->barriers; barrier; barrier = barrier->next) {
 		if (barrier->drained)
 			continue;
 		barrier->drained = true;
@@ -230,12 +232,15 @@ static void give_up(struct sess_hub *hub, const struct error *err)
 	meet_new(hub);
 	if (hub->ring.bytes)
 		sess_ring_add(&hub->ring, EVENT_RESCAN, "", 0);
-	DL_FOREACH_SAFE (hub->watchers, watcher, next) {
+	for (watcher = hub->watchers; watcher; watcher = next) {
+		next = watcher->next;
 		deliver(hub, watcher, &piece, &round);
 		finish_watcher(hub, watcher, -err->code, err);
 	}
-	DL_FOREACH_SAFE (hub->barriers, barrier, after)
+	for (barrier = hub->barriers; barrier; barrier = after) {
+		after = barrier->next;
 		finish_barrier(hub, barrier, -err->code, err);
+	}
 }
 
 static int serve(struct sess_hub *hub, struct error *err)

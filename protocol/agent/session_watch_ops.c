@@ -9,7 +9,6 @@
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_hub.h"
 #include "protocol/agent/session_ops.h"
-#include "protocol/cleanup.h"
 
 #define STACK_SIZE (256u << 10)
 
@@ -54,7 +53,7 @@ int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *resul
 	if (rc == 0)
 		DL_APPEND(hub->new_watchers, watcher);
 	pthread_mutex_unlock(&hub->lock);
-	if (rc < 0) {
+	if (rc != 0) {
 		free(watcher);
 		return error_set(err, -rc, "cannot start a thread to watch");
 	}
@@ -69,7 +68,7 @@ void sess_watch_on_credit(struct sess_call *call)
 	bool wanted = false;
 
 	pthread_mutex_lock(&hub->lock);
-	DL_FOREACH (hub->watchers, watcher)
+	for (watcher = hub->watchers; watcher; watcher = watcher->next)
 		wanted |= watcher->call == call && watcher->behind;
 	pthread_mutex_unlock(&hub->lock);
 	if (wanted)
@@ -85,11 +84,11 @@ static enum standing standing_of(struct sess_hub *hub, const struct sess *sess)
 	const struct watcher *watcher;
 	int bytes = 0;
 
-	DL_FOREACH (hub->new_watchers, watcher) {
+	for (watcher = hub->new_watchers; watcher; watcher = watcher->next) {
 		if (watcher->call->sess == sess)
 			return STANDING_BEHIND;
 	}
-	DL_FOREACH (hub->watchers, watcher) {
+	for (watcher = hub->watchers; watcher; watcher = watcher->next) {
 		if (watcher->call->sess != sess)
 			continue;
 		if (hub->busy || watcher->behind || hub->events < 0)
@@ -124,11 +123,12 @@ int sess_op_barrier(struct sess_call *call, struct unpack *args, struct buf *res
 	standing = standing_of(hub, call->sess);
 	sequence = hub->sequence;
 	if (barrier && standing == STANDING_BEHIND)
-		DL_APPEND(hub->new_barriers, move_ptr(barrier));
+		DL_APPEND(hub->new_barriers, barrier);
 	pthread_mutex_unlock(&hub->lock);
 	if (standing == STANDING_BEHIND) {
-		if (!call->slow)
+		if (!barrier)
 			return SESS_SLOWLY;
+		/* From here on it is the thread's. */
 		sess_hub_wake(hub);
 		return SESS_PARKED;
 	}

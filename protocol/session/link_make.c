@@ -153,16 +153,36 @@ static int may_deliver(struct link *link, const struct hello *own, struct error 
 	if (guest->options.agent == GUEST_AGENT_NEVER)
 		return error_set(err, EOPNOTSUPP,
 				 "the guest's agent speaks only the line dialect, and agent=never");
-	if (transport_choose(&guest->ops, &guest->dial) == TRANSPORT_UNIX)
-		return error_set(
-			err, EOPNOTSUPP,
-			"the guest's agent speaks only the line dialect, and behind a unix: "
-			"socket there is no other");
 	if (guest_is_ending(guest))
 		return error_set(err, EOPNOTSUPP, "the guest is being detached");
 	if (own->lacks[0])
 		return error_set(err, EOPNOTSUPP, "the guest has no %s", own->lacks);
 	return 0;
+}
+
+/*
+ * Whether a delivery that failed with RC settles that it is the line dialect: not if the guest may be away, nor
+ * where a session is what it had.
+ */
+static bool is_for_good(struct link *link, int rc)
+{
+	bool decided;
+
+	pthread_mutex_lock(&link->lock);
+	decided = link->decided;
+	pthread_mutex_unlock(&link->lock);
+	if (decided || is_gone(link->guest))
+		return false;
+	switch (rc) {
+	case -EOPNOTSUPP:
+	case -EREMOTEIO:
+	case -EIO:
+	case -EPROTO:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Where the guest's own agent, asked just now, has no session. */
@@ -179,7 +199,6 @@ static int deliver(struct link *link, const struct call *call, const struct hell
 	struct error why = { 0 };
 	struct hello hello;
 	uint32_t port = 0;
-	bool decided;
 	int rc = may_deliver(link, own, &why);
 
 	if (rc == 0)
@@ -189,11 +208,7 @@ static int deliver(struct link *link, const struct call *call, const struct hell
 		hello_drop(&hello);
 		return rc;
 	}
-	pthread_mutex_lock(&link->lock);
-	decided = link->decided;
-	pthread_mutex_unlock(&link->lock);
-	/* That it cannot be is for good only when the guest is there to tell. */
-	if (decided || rc == -EINTR || is_gone(link->guest))
+	if (!is_for_good(link, rc))
 		return error_copy(err, &why);
 	if (own->why[0])
 		error_wrap(&why, rc, "%s", own->why);

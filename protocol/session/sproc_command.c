@@ -17,6 +17,9 @@
 
 #define MAX_TIMEOUT (10 * 365 * 86400.0)
 
+/* Between two machines' clocks, and what a millisecond's worth of them hides. */
+#define CLOCK_SLACK_MS 20
+
 struct sproc_command {
 	struct sproc_room *room;
 	char id[LIMIT_ENTITY_NAME + 1];
@@ -182,14 +185,43 @@ static int unknown(struct error *err)
 			 "the session broke, and whether the guest began the command is not known");
 }
 
-/* Whether it runs, or has.  1: it does not, and will not; *ERR only with a negative errno. */
-static int find_out(struct sproc_command *command, const struct call *call, struct seen *seen,
-		    struct error *err)
+/* Whether the agent is the one that was there at SINCE (call_now()): then it has forgotten nothing. */
+static bool is_same_agent(struct sproc_room *room, const struct call *call, int64_t since)
 {
-	int rc = ask_status(command, call, seen, err);
+	struct line_request request;
+	struct line_reply info = { 0 };
+	json_t *object = NULL;
+	int64_t uptime_ms = 0;
 
+	line_request_init(&request, NULL, NULL);
+	if (sproc_ask(room, call, OP_INFO, &request, &object, NULL) == 0) {
+		info.object = object;
+		uptime_ms = line_reply_count(&info, "uptime_ms");
+	}
+	json_decref(object);
+	return uptime_ms > (call_now() - since) / 1000000 + CLOCK_SLACK_MS;
+}
+
+/* After a break: whether it is there.  1: it never was.  SINCE: before it was begun. */
+static int look_for(struct sproc_command *command, const struct call *call, int64_t since,
+		    struct seen *seen, struct error *err)
+{
+	struct error why;
+	int rc = ask_status(command, call, seen, &why);
+
+	if (rc == -ENOENT && is_same_agent(command->room, call, since))
+		return 1;
 	if (rc == -ENOENT)
 		return unknown(err);
+	return rc ? error_copy(err, &why) : 0;
+}
+
+/* The same for one that waits for its input: 1 also where it did not begin, and will not. */
+static int find_out(struct sproc_command *command, const struct call *call, int64_t since,
+		    struct seen *seen, struct error *err)
+{
+	int rc = look_for(command, call, since, seen, err);
+
 	if (rc || strcmp(seen->state, "waiting") != 0)
 		return rc;
 	/* Nothing of it has begun, and after this nothing will. */
@@ -204,6 +236,7 @@ static int start_once(struct sproc_command *command, const struct call *call, co
 	struct sproc_room *room = command->room;
 	bool input = fd >= 0 && len > 0;
 	struct seen seen = { 0 };
+	int64_t since = call_now();
 	int rc;
 
 	pthread_mutex_lock(&room->lock);
@@ -211,12 +244,13 @@ static int start_once(struct sproc_command *command, const struct call *call, co
 		 room->token);
 	pthread_mutex_unlock(&room->lock);
 	rc = ask_start(command, call, text, settings, input, timeout, &seen, err);
-	if (rc == -EIO) /* what else the guest refuses has another number, mostly */
-		rc = ask_status(command, call, &seen, NULL) == 0 ? 0 : -EIO;
+	/* It broke, perhaps; what was refused has another number, mostly. */
+	if (rc == -EIO)
+		rc = look_for(command, call, since, &seen, err);
 	if (rc == 0 && input) {
 		rc = send_input(command, call, fd, len, err);
 		if (rc == -ECONNRESET)
-			rc = find_out(command, call, &seen, err);
+			rc = find_out(command, call, since, &seen, err);
 	}
 	if (rc == 0)
 		command->pid = seen.status.pid;
@@ -237,7 +271,7 @@ int sproc_command_start(struct sproc_room *room, const struct call *call, const 
 	if (rc > 0)
 		rc = start_once(command, call, text, settings, input_fd, input_len, timeout, err);
 	if (rc > 0)
-		rc = error_set(err, EIO, "the session broke again and again");
+		rc = error_wrap(err, -EIO, "twice in vain");
 	if (rc == 0)
 		*out = move_ptr(command);
 	else if (rc == -EIO || rc == -EINTR || rc == -ETIMEDOUT || input_fd >= 0)

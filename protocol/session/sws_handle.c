@@ -125,34 +125,41 @@ int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *c
 	return rc;
 }
 
-/* Those at PATH with a file that has no handle in MUX: an array of COUNT references, owned. */
-static struct sws_inode **collect_at(struct sws *ws, const char *path, const struct mux *mux,
-				     size_t *count)
+/* Whether INODE is at PATH and has a file without a handle in MUX.  ws->lock held. */
+static bool is_elsewhere(const struct sws_inode *inode, const char *path, const struct mux *mux)
 {
-	struct sws_inode *inode, **all = NULL;
-	struct sws_file *file;
+	const struct sws_file *file = inode->files;
+
+	if ((!inode->path || strcmp(inode->path, path) != 0) &&
+	    (!inode->maybe || strcmp(inode->maybe, path) != 0))
+		return false;
+	while (file && file->mux == mux)
+		file = file->next;
+	return file;
+}
+
+/* References to all of those; an array of *COUNT, owned. */
+static int collect_elsewhere(struct sws *ws, const char *path, const struct mux *mux,
+			     struct sws_inode ***out, size_t *count)
+{
+	struct sws_inode *inode;
+	size_t found = 0;
 
 	*count = 0;
+	*out = NULL;
 	pthread_mutex_lock(&ws->lock);
-	for (inode = ws->inodes; inode; inode = inode->hh.next) {
-		struct sws_inode **grown;
-
-		if ((!inode->path || strcmp(inode->path, path) != 0) &&
-		    (!inode->maybe || strcmp(inode->maybe, path) != 0))
+	for (inode = ws->inodes; inode; inode = inode->hh.next)
+		found += is_elsewhere(inode, path, mux);
+	if (found)
+		*out = calloc(found, sizeof(struct sws_inode *));
+	for (inode = ws->inodes; inode && *out; inode = inode->hh.next) {
+		if (!is_elsewhere(inode, path, mux))
 			continue;
-		for (file = inode->files; file && file->mux == mux; file = file->next)
-			;
-		if (!file)
-			continue;
-		grown = realloc(all, (*count + 1) * sizeof(struct sws_inode *));
-		if (!grown)
-			break; /* it is only found less surely */
-		all = grown;
-		all[(*count)++] = inode;
 		inode->refs++;
+		(*out)[(*count)++] = inode;
 	}
 	pthread_mutex_unlock(&ws->lock);
-	return all;
+	return found && !*out ? -ENOMEM : 0;
 }
 
 static int reopen_all(struct sws_inode *inode, struct mux *mux, const struct call *call,
@@ -182,15 +189,18 @@ static int reopen_all(struct sws_inode *inode, struct mux *mux, const struct cal
 int sws_path_reopen(struct sws *ws, struct mux *mux, const struct call *call, const char *path,
 		    struct error *err)
 {
+	struct sws_inode **all;
 	size_t count;
-	autofree struct sws_inode **all = collect_at(ws, path, mux, &count);
-	int rc = 0;
+	int rc = collect_elsewhere(ws, path, mux, &all, &count);
 
+	if (rc)
+		return error_set(err, ENOMEM, "no memory to look who has the file open");
 	for (size_t i = 0; i < count; i++) {
 		if (!rc)
 			rc = reopen_all(all[i], mux, call, err);
 		sws_inode_put(all[i]);
 	}
+	free(all);
 	return rc;
 }
 

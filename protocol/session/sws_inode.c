@@ -41,7 +41,7 @@ int sws_inode_add(struct sws *ws, struct sws_opening *opening, const struct ws_a
 		  struct sws_file *file)
 {
 	const struct sws_key key = { attr->dev, attr->ino };
-	autofree char *path = strdup(opening->path);
+	char *path = strdup(opening->path);
 	struct sws_inode *inode;
 
 	if (!path)
@@ -60,6 +60,7 @@ int sws_inode_add(struct sws *ws, struct sws_opening *opening, const struct ws_a
 		inode->named = ++ws->clock;
 	}
 	pthread_mutex_unlock(&ws->lock);
+	free(path);
 	return inode ? 0 : -ENOMEM;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "protocol/cleanup.h"
 #include "protocol/session/sws_internal.h"
 
 static bool is_writer(const struct sws_file *file)
@@ -130,25 +129,23 @@ int sws_fsync(struct sws_file *file, const struct call *call, bool data_only, st
 	return sws_file_call(file, call, OP_FSYNC, &args, 0, NULL, err);
 }
 
-/* All inodes with unanswered writes, with a reference each: an array of COUNT, owned.  NULL: no memory. */
-static struct sws_inode **collect_dirty(struct sws *ws, size_t *count)
+/* References to all inodes with unanswered writes; an array of *COUNT, owned. */
+static int collect_dirty(struct sws *ws, struct sws_inode ***out, size_t *count)
 {
-	struct sws_inode *inode, **all;
+	struct sws_inode *inode;
 	size_t room = 1;
 
 	*count = 0;
 	pthread_mutex_lock(&ws->lock);
 	DL_FOREACH (ws->dirty, inode)
 		room++;
-	all = calloc(room, sizeof(struct sws_inode *));
-	DL_FOREACH (ws->dirty, inode) {
-		if (!all)
-			break;
+	*out = calloc(room, sizeof(struct sws_inode *));
+	for (inode = ws->dirty; inode && *out; inode = inode->next) {
 		inode->refs++;
-		all[(*count)++] = inode;
+		(*out)[(*count)++] = inode;
 	}
 	pthread_mutex_unlock(&ws->lock);
-	return all;
+	return *out ? 0 : -ENOMEM;
 }
 
 /* An error that is still to be told to whoever wrote. */
@@ -171,12 +168,12 @@ static int any_lost(struct sws *ws, struct error *err)
 
 int sws_sync(struct sws *ws, const struct call *call, struct error *err)
 {
-	size_t count;
-	autofree struct sws_inode **all = collect_dirty(ws, &count);
+	struct sws_inode **all;
 	struct error why = { 0 };
-	int rc = 0;
+	size_t count;
+	int rc = collect_dirty(ws, &all, &count);
 
-	if (!all)
+	if (rc)
 		return error_set(err, ENOMEM, "no memory to send what was written");
 	for (size_t i = 0; i < count; i++) {
 		int failed = sws_inode_settle(all[i], call, rc ? &why : err);
@@ -185,5 +182,6 @@ int sws_sync(struct sws *ws, const struct call *call, struct error *err)
 		if (!rc)
 			rc = failed;
 	}
+	free(all);
 	return rc ? rc : any_lost(ws, err);
 }

@@ -18,7 +18,7 @@
 /* Longer than anything here takes, shorter than a test may hang. */
 #define PATIENCE_MS 60000
 
-#define ARGS_MAX (2u * FRAME_BODY_MAX)
+#define ARGS_MAX ((size_t)2 * FRAME_BODY_MAX)
 
 void agent_world_open(struct agent_world *world)
 {
@@ -46,9 +46,10 @@ void agent_world_close(struct agent_world *world)
 	char command[256];
 
 	agent_free(world->agent);
+	snprintf(command, sizeof(command), "cd /tmp; chmod -R u+rwx %s; rm -rf %s", world->top,
+		 world->top);
+	agent_world_run(world, command);
 	close(world->dir);
-	snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", world->top, world->top);
-	assert_int_equal(system(command), 0);
 }
 
 void agent_world_write(struct agent_world *world, const char *path, const char *text)
@@ -275,6 +276,7 @@ int client_call(struct agent_client *client, unsigned op, struct buf *args, stru
 	return code;
 }
 
+/* NOLINTBEGIN(clang-analyzer-valist.Uninitialized): it loses sight of va_start in here */
 struct buf args_of(const char *fields, ...)
 {
 	struct buf args = BUF_INIT(ARGS_MAX);
@@ -311,6 +313,7 @@ struct buf args_of(const char *fields, ...)
 	assert_false(args.overflow);
 	return args;
 }
+/* NOLINTEND(clang-analyzer-valist.Uninitialized) */
 
 struct ws_attr attr_of(const struct buf *result)
 {

@@ -43,6 +43,12 @@ void bundled_agent_start(struct bundled_agent *agent, const char *more)
 	close(ready[0]);
 }
 
+void bundled_agent_stop(struct bundled_agent *agent)
+{
+	kill(agent->pid, SIGSTOP);
+	assert_int_equal(waitpid(agent->pid, NULL, WUNTRACED), agent->pid);
+}
+
 void bundled_agent_kill(struct bundled_agent *agent)
 {
 	kill(agent->pid, SIGKILL);

@@ -19,6 +19,8 @@ struct bundled_agent {
 void bundled_agent_open(struct bundled_agent *agent);
 /* Starts it, with MORE as another option (or NULL), and waits until it listens. */
 void bundled_agent_start(struct bundled_agent *agent, const char *more);
+/* Makes it stand still, until SIGCONT. */
+void bundled_agent_stop(struct bundled_agent *agent);
 /* Ends it at once; the socket's name stays. */
 void bundled_agent_kill(struct bundled_agent *agent);
 /* Ends it if it runs, and removes the directory. */

@@ -252,7 +252,7 @@ static void test_setattr(void **state)
 	const uint32_t all = WS_SET_MODE | WS_SET_SIZE | WS_SET_ATIME | WS_SET_MTIME;
 	bool root = geteuid() == 0;
 	uint32_t file;
-	struct ws_attr got;
+	struct ws_attr got = { 0 };
 
 	agent_world_run(&place->world,
 			"printf 12345 >file; ln -s file link; mkdir dir; mkfifo fifo");

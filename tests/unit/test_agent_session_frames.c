@@ -270,34 +270,34 @@ static void test_arguments_cut(void **state)
 
 	ops_pack_attr(&packed, &attr);
 	const struct {
-		unsigned op;
 		struct buf args;
+		unsigned op;
 		bool has_rest;
 	} calls[] = {
-		{ OP_STAT, args_of("s", "x"), false },
-		{ OP_LIST, args_of("sbsw", "x", 1, "", 1u), false },
-		{ OP_READLINK, args_of("s", "x"), false },
-		{ OP_OPEN, args_of("sww", "x", 1u, 0u), false },
-		{ OP_CLOSE, args_of("w", 5u), false },
-		{ OP_READ, args_of("wqw", 5u, (uint64_t)0, 1u), false },
-		{ OP_WRITE, args_of("wqb", 5u, (uint64_t)0, 0), true },
-		{ OP_FSYNC, args_of("wb", 5u, 0), false },
-		{ OP_FSTAT, args_of("w", 5u), false },
-		{ OP_SETATTR, args_of("swwr", "x", 0u, 0u, packed.data, packed.len), false },
-		{ OP_MKDIR, args_of("sw", "new", 0755u), false },
-		{ OP_RMDIR, args_of("s", "x"), false },
-		{ OP_UNLINK, args_of("s", "x"), false },
-		{ OP_RENAME, args_of("ssw", "file", "y", 0u), false },
-		{ OP_SYMLINK, args_of("ss", "x", "new"), false },
-		{ OP_LINK, args_of("ss", "file", "new"), false },
-		{ OP_MKNOD, args_of("sw", "new", 0100644u), false },
-		{ OP_STATFS, args_of(""), false },
-		{ OP_SYNC, args_of(""), false },
-		{ OP_BATCH, args_of("bhws", 0, OP_STAT, 5u, "x"), false },
-		{ OP_EXPORT, args_of("s", "x"), false },
-		{ OP_IMPORT, args_of("s", "x"), false },
-		{ OP_WATCH, args_of("q", (uint64_t)0), false },
-		{ OP_BARRIER, args_of(""), false },
+		{ args_of("s", "x"), OP_STAT, false },
+		{ args_of("sbsw", "x", 1, "", 1u), OP_LIST, false },
+		{ args_of("s", "x"), OP_READLINK, false },
+		{ args_of("sww", "x", 1u, 0u), OP_OPEN, false },
+		{ args_of("w", 5u), OP_CLOSE, false },
+		{ args_of("wqw", 5u, (uint64_t)0, 1u), OP_READ, false },
+		{ args_of("wqb", 5u, (uint64_t)0, 0), OP_WRITE, true },
+		{ args_of("wb", 5u, 0), OP_FSYNC, false },
+		{ args_of("w", 5u), OP_FSTAT, false },
+		{ args_of("swwr", "x", 0u, 0u, packed.data, packed.len), OP_SETATTR, false },
+		{ args_of("sw", "new", 0755u), OP_MKDIR, false },
+		{ args_of("s", "x"), OP_RMDIR, false },
+		{ args_of("s", "x"), OP_UNLINK, false },
+		{ args_of("ssw", "file", "y", 0u), OP_RENAME, false },
+		{ args_of("ss", "x", "new"), OP_SYMLINK, false },
+		{ args_of("ss", "file", "new"), OP_LINK, false },
+		{ args_of("sw", "new", 0100644u), OP_MKNOD, false },
+		{ args_of(""), OP_STATFS, false },
+		{ args_of(""), OP_SYNC, false },
+		{ args_of("bhws", 0, OP_STAT, 5u, "x"), OP_BATCH, false },
+		{ args_of("s", "x"), OP_EXPORT, false },
+		{ args_of("s", "x"), OP_IMPORT, false },
+		{ args_of("q", (uint64_t)0), OP_WATCH, false },
+		{ args_of(""), OP_BARRIER, false },
 	};
 
 	client_open(&client, *state);

@@ -165,6 +165,33 @@ static void test_changes(void **state)
 	free(got);
 }
 
+/* Many barriers at once, while something happens between them: each is answered, in order. */
+static void test_many_barriers(void **state)
+{
+	struct place *place = *state;
+	struct got *got = malloc(sizeof(*got));
+	struct buf args = args_of("sw", "d", 0755u);
+	uint32_t first, last;
+	int answered = 0;
+
+	begin_watch(place, 0);
+	first = last = client_begin(&place->client, OP_BARRIER, NULL, 0);
+	for (int i = 0; i < 50; i++) {
+		last = client_begin(&place->client, i % 10 ? OP_BARRIER : OP_MKDIR,
+				    i % 10 ? NULL : &args, 0);
+	}
+	while (answered < 51) {
+		client_get(&place->client, got);
+		if (got->frame.id == place->watch)
+			continue;
+		assert_in_range(got->frame.id, first, last);
+		assert_int_equal(got->frame.kind, FRAME_DONE);
+		answered++;
+	}
+	buf_free(&args);
+	free(got);
+}
+
 /* Directories that come, go and move, with what is in them. */
 static void test_directories(void **state)
 {
@@ -283,7 +310,7 @@ static void test_slow_watcher(void **state)
 		assert_int_equal(got->frame.id, id);
 		assert_int_equal(got->frame.kind, FRAME_DATA);
 		received += got->frame.size;
-		assert_true(received <= 2 * OPS_WINDOW);
+		assert_true(received <= (size_t)2 * OPS_WINDOW);
 		in = unpack_from(got->body, got->frame.size);
 		while (ops_unpack_event(&in, &event))
 			rescan |= event.kind == EVENT_RESCAN;
@@ -398,6 +425,7 @@ int main(void)
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		test(test_changes),
+		test(test_many_barriers),
 		test(test_directories),
 		test(test_nothing_is_missed),
 		test(test_large_subtree_moved_in),

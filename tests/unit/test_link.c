@@ -175,7 +175,7 @@ static void test_silent(void **state)
 	bundled_agent_start(&agent, NULL);
 	guest = make_guest("unix:", agent.socket, 0.5);
 	assert_int_equal(stat_root(guest, 0.5, &first, &err), 0);
-	kill(agent.pid, SIGSTOP);
+	bundled_agent_stop(&agent);
 	assert_int_equal(stat_root(guest, 0.1, NULL, &err), -ETIMEDOUT);
 	assert_int_equal(status_of(guest).state, GUEST_UP);
 	assert_int_equal(stat_root(guest, 0.5, NULL, &err), -ETIMEDOUT);
@@ -207,7 +207,7 @@ static void test_silent_to_mux(void **state)
 	bundled_agent_start(&agent, NULL);
 	guest = make_guest("unix:", agent.socket, 0.5);
 	assert_int_equal(link_mux(guest_link(guest), &call, &mux, &err), 0);
-	kill(agent.pid, SIGSTOP);
+	bundled_agent_stop(&agent);
 	assert_int_equal(mux_begin(mux, &call, OP_INFO, NULL, &ticket, &err), 0);
 	nap = call_within(0.5, NULL);
 	assert_int_equal(mux_wait(ticket, &nap, &err), -ETIMEDOUT);
