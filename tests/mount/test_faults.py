@@ -115,8 +115,8 @@ ANSWERS = {
     "error-object": "the agent says no",
     "error-control": "two?lines?[31m and an escape",
     "endless": "the guest's reply is over the limit of 16777216 bytes",
-    "silent": "the guest did not answer within 1 s: it is busy, or gone",
-    "never-reads": "the guest did not answer within 1 s: it is busy, or gone",
+    "silent": "the guest did not answer within 2 s: it is busy, or gone",
+    "never-reads": "the guest did not answer within 2 s: it is busy, or gone",
     "deep": "the guest's answer: message is more than 32 levels deep, "
             "and must be a JSON object within that limit",
     "deep-closed": "the guest's answer: message is more than 32 levels deep, "
@@ -131,7 +131,7 @@ ANSWERS = {
 @pytest.mark.parametrize("mode", ANSWERS)
 @pytest.mark.parametrize("kind", ["unix", "firecracker"])
 def test_agent_answers_nonsense(yard, point, kind, mode):
-    timeout = 4 if mode == "endless" else 1
+    timeout = {"endless": 4, "silent": 2, "never-reads": 2}.get(mode, 1)
     assert refused(broken(yard, kind, mode), point, timeout).endswith(ANSWERS[mode])
 
 
