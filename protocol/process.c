@@ -61,7 +61,7 @@ int proc_room_new(struct guest *guest, struct proc_room **out, struct error *err
 	rc = lproc_room_new(guest, &room->line, err);
 	if (rc < 0)
 		return rc;
-	rc = sproc_room_new(guest_link(guest), &room->session);
+	rc = sproc_room_new(guest_link(guest), guest_options(guest)->timeout, &room->session);
 	if (rc < 0) {
 		lproc_room_free(room->line);
 		return error_set(err, -rc, "out of memory for a guest");

@@ -9,11 +9,11 @@
 
 #include "protocol/agent/child.h"
 #include "protocol/agent/command.h"
+#include "protocol/agent/kin.h"
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/service.h"
 #include "protocol/agent/session_proc_hub.h"
 #include "protocol/agent/session_room.h"
-#include "protocol/agent/kin.h"
 #include "protocol/agent/shell.h"
 
 /* Somebody may fork while we look. */

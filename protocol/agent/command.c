@@ -13,8 +13,8 @@
 #include "protocol/agent/agent.h"
 #include "protocol/agent/clock.h"
 #include "protocol/agent/environment.h"
-#include "protocol/agent/rundir.h"
 #include "protocol/agent/kin.h"
+#include "protocol/agent/rundir.h"
 #include "protocol/agent/session_proc_hub.h"
 #include "protocol/cleanup.h"
 

@@ -16,8 +16,8 @@
 
 #include "protocol/agent/child.h"
 #include "protocol/agent/clock.h"
-#include "protocol/agent/rundir.h"
 #include "protocol/agent/kin.h"
+#include "protocol/agent/rundir.h"
 #include "protocol/cleanup.h"
 
 #define STOP_MS 10000
