@@ -102,6 +102,11 @@ static int read_reply(struct guest *guest, const json_t *object, struct hello *o
 	const json_t *text = json_object_get(object, "stdout");
 	const json_t *complaint = json_object_get(object, "stderr");
 	size_t len;
+
+	if (text && !json_is_null(text) && !json_is_string(text))
+		return error_set(err, EPROTO,
+				 "the guest's reply is not valid: stdout must be a string");
+
 	autofree char *said = json_is_string(text) ? wire_bytes(text, &len) : NULL;
 	autofree char *moaned = json_is_string(complaint) ? wire_bytes(complaint, &len) : NULL;
 

@@ -145,9 +145,12 @@ static int detached(struct error *err)
 	return error_set(err, ENOTCONN, "the guest was detached");
 }
 
-static int too_late(struct error *err)
+/* SPAN: nanoseconds that the caller was willing to wait. */
+static int too_late(int64_t span, struct error *err)
 {
-	return error_set(err, ETIMEDOUT, "the guest did not answer in time: it is busy, or gone");
+	return error_set(err, ETIMEDOUT,
+			 "the guest did not answer within %.3g s: it is busy, or gone",
+			 (double)span / (double)NSEC_PER_SEC);
 }
 
 /* When a caller gives up: an attempt that gets on gives it as much time again. */
@@ -183,7 +186,7 @@ static int await(struct link *link, const struct call *call, struct error *err)
 		return link->why.code ? error_copy(err, &link->why) : 0;
 	if (rc == -EINTR)
 		return error_set(err, EINTR, "interrupted before the guest had answered");
-	return too_late(err);
+	return too_late(span, err);
 }
 
 /* link->lock is held before and after.  Joins the attempt that is under way, or begins one. */
@@ -194,7 +197,7 @@ static int get_made(struct link *link, const struct call *call, struct error *er
 	if (link->ended)
 		return detached(err);
 	if (!call_remaining_ms(call))
-		return too_late(err);
+		return error_set(err, ETIMEDOUT, "no time was left to ask the guest");
 	if (link->making)
 		return await(link, call, err);
 	rc = guest_admit(link->guest, err);

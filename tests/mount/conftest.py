@@ -2,7 +2,7 @@
 
 A test that takes `m` runs over local:.  Marked `core` it runs over the reference peer too, marked
 `every` over all kinds of guests; `backends("...")` names them; `options("...")` are the
-mount's, `limit(SECONDS)` its time.
+mount's, `limit(SECONDS)` its time.  VSOCKFS_DIALECT=line runs all of it over the line dialect.
 """
 
 import os
@@ -14,7 +14,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import BUILD, Yard, binary  # noqa: E402
 
-BACKENDS = ["local", "unix", "firecracker", "bare", "reference", "reference-bridge"]
+# "line" is the bundled agent without its session dialect.
+BACKENDS = ["local", "unix", "line", "firecracker", "bare", "reference", "reference-bridge"]
 
 # The peer's waits, shortened: what they are for is in the peer's own tests.
 REFERENCE_OPTIONS = ["--stop-wait", "1", "--close-wait", "1"]
@@ -65,6 +66,9 @@ def pytest_generate_tests(metafunc):
         kinds = ["local", "reference"]
     else:
         kinds = ["local"]
+    if os.environ.get("VSOCKFS_DIALECT") == "line":
+        kinds = list(dict.fromkeys("line" if kind in ("local", "unix") else kind
+                                   for kind in kinds))
     # A local: sandbox swallows what its agent says; a sanitizer's report has to be seen.
     if is_sanitized() and "local" in kinds:
         kinds = list(dict.fromkeys("unix" if kind == "local" else kind for kind in kinds))

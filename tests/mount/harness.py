@@ -181,6 +181,8 @@ class Guest:
 
     def __init__(self, kind, folder, options=()):
         self.kind, self.folder, self.options = kind, Path(folder), list(options)
+        if kind == "line":
+            self.options.append("--no-session")
         self.workspace = self.folder / "workspace"
         self.workspace.mkdir(parents=True, exist_ok=True)
         self.socket = str(self.folder / "agent.sock")
@@ -212,7 +214,8 @@ class Guest:
             argv = sandbox.bare_command(self.workspace, binary("vsockfs-agent"),
                                         ["--listen", self.address], self.socket, str(root))
         else:
-            argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address],
+            argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address,
+                                                    *self.options],
                                    [self.socket], [(binary("vsockfs-agent"), "/agent")])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
@@ -296,6 +299,9 @@ class Mount:
         self.point.mkdir(exist_ok=True)
         self.guests = guests if isinstance(guests, dict) else {"box": guests}
         self.options, self.limit = list(options), limit
+        # An agent that is brought to a bridge would listen on this machine's AF_VSOCK.
+        if any(guest.kind == "reference-bridge" for guest in self.guests.values()):
+            self.options.append("agent=never")
         self.process = self.watchdog = None
         self.hung = False
         self.allowed_output = []

@@ -154,7 +154,7 @@ def test_a_slow_agent_is_no_broken_one(yard, point):
 def turning(yard):
     """turning(MODE): a mount whose guest answered well until the mount was up, and then turns bad."""
     def make(mode, *options):
-        guest = yard.guest("unix")
+        guest = yard.guest("unix", options=["--no-session"])
         (guest.workspace / "f").write_text("was here")
         guest.died_rightly = True  # nothing can be cleaned behind a peer that answers no more
         source = broken(yard, "unix", mode, "--healthy", "1", "--agent", guest.socket)
