@@ -55,13 +55,13 @@ enum session_op {
 	OP_SHELL_RESIZE, /* {shell_id, cols, rows} -> SHELL */
 	OP_SHELL_SIGNAL,
 	OP_SHELL_CLOSE,
-	OP_COMMAND_START, /* {command or argv, cwd, env, timeout_seconds, input: bool} -> COMMAND */
-	OP_COMMAND_INPUT, /* {command_id}; data: its input, FRAME_END closes it -> {} */
+	OP_COMMAND_START, /* {command or argv, command_id, cwd, env, timeout_seconds, input: bool|"first"} -> COMMAND */
+	OP_COMMAND_INPUT, /* {command_id}; data: its input, FRAME_END closes it -> COMMAND */
 	OP_COMMAND_STATUS,
 	OP_COMMAND_SIGNAL,
 	OP_COMMAND_FORGET, /* ends it, removes its output */
-	OP_STREAM,         /* {kind: service|shell|command, name, stream: 1|2, offset, follow: bool}
-	                      -> data: output from offset on; {next, ended} */
+	OP_STREAM,         /* {kind: service|shell|command, name, stream: 1|2, offset, max, follow: bool}
+	                      -> data: output from offset on; {next, ended, status} */
 	OP_WAIT, /* {kind, name, for: "ready"|"end"} -> the status object, when it is so */
 	OP_INFO, /* {} -> what hello said, uptime, sessions, memory */
 };
