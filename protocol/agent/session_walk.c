@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "protocol/agent/session_ahead.h"
 #include "protocol/agent/session_list.h"
 #include "protocol/archive_names.h"
 #include "protocol/beneath.h"
@@ -20,6 +21,7 @@ struct level {
 	struct archive_names names;
 	size_t next;     /* of names */
 	size_t path_len; /* of the walk's path at this level */
+	unsigned serial; /* no other level of this walk has it */
 };
 
 struct walk {
@@ -32,6 +34,12 @@ struct walk {
 
 	struct level *levels; /* owned */
 	unsigned depth, room;
+	unsigned serial;
+
+	/* Names of one level that were looked at together: COUNT from FIRST on. */
+	struct sess_ahead *ahead; /* owned; NULL until there is a large directory */
+	unsigned ahead_serial;
+	size_t ahead_first, ahead_count;
 };
 
 /* The first name that is not before NAME, of LEN bytes. */
@@ -92,7 +100,11 @@ static bool is_passed_over(int code)
 /* Goes down into the directory FD, which is taken over. */
 static int enter_fd(struct walk *walk, int fd)
 {
-	struct level level = { .fd = fd, .path_len = walk->path.len };
+	struct level level = {
+		.fd = fd,
+		.path_len = walk->path.len,
+		.serial = ++walk->serial,
+	};
 	int rc = archive_names_read(fd, &level.names);
 
 	if (rc == 0)
@@ -152,16 +164,43 @@ static void begin(struct walk *walk)
 		level->next = search(&level->names, walk->after, strcspn(walk->after, "/"));
 }
 
-static int visit(struct walk *walk, int at, const char *name)
+/* What the name INDEX of the level on top is.  0 or a negative errno. */
+static int look_at(struct walk *walk, int at, size_t index, struct stat *out)
+{
+	const struct level *level = &walk->levels[walk->depth - 1];
+	size_t left = level->names.count - index;
+	const struct stat *st;
+	int rc;
+
+	if (walk->ahead_serial != level->serial || index < walk->ahead_first ||
+	    index - walk->ahead_first >= walk->ahead_count) {
+		if (left >= SESS_AHEAD_MIN && !walk->ahead)
+			walk->ahead = sess_ahead_new();
+		if (left < SESS_AHEAD_MIN || !walk->ahead)
+			return fstatat(at, archive_names_at(&level->names, index), out,
+				       AT_SYMLINK_NOFOLLOW) < 0 ?
+				       -errno :
+				       0;
+		walk->ahead_serial = level->serial;
+		walk->ahead_first = index;
+		walk->ahead_count = left < SESS_AHEAD_MAX ? left : SESS_AHEAD_MAX;
+		sess_ahead_run(walk->ahead, at, &level->names, index, walk->ahead_count);
+	}
+	rc = sess_ahead_get(walk->ahead, index - walk->ahead_first, &st);
+	*out = *st;
+	return rc;
+}
+
+static int visit(struct walk *walk, int at, size_t index, const char *name)
 {
 	bool known = is_known(walk, name);
 	unsigned depth = walk->depth;
 	struct stat st;
-	int rc = 0;
+	int rc = look_at(walk, at, index, &st);
 
-	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (rc < 0) {
 		walk->after = NULL;
-		return is_passed_over(errno) ? 0 : -errno;
+		return is_passed_over(-rc) ? 0 : rc;
 	}
 	if (!known)
 		rc = walk->each(walk->arg, at, name, walk->path.data, walk->path.len, &st);
@@ -179,6 +218,7 @@ static int step(struct walk *walk)
 {
 	struct level *level = &walk->levels[walk->depth - 1];
 	const char *name;
+	size_t index;
 	int fd;
 
 	fd = level->next < level->names.count ? level_fd(walk, level) : -ENOENT;
@@ -187,7 +227,8 @@ static int step(struct walk *walk)
 		walk->after = NULL;
 		return is_passed_over(-fd) ? 0 : fd;
 	}
-	name = archive_names_at(&level->names, level->next++);
+	index = level->next++;
+	name = archive_names_at(&level->names, index);
 	walk->path.len = level->path_len;
 	if (walk->path.len)
 		buf_add(&walk->path, "/", 1);
@@ -197,7 +238,7 @@ static int step(struct walk *walk)
 		walk->path.overflow = false;
 		return 0;
 	}
-	return visit(walk, fd, name);
+	return visit(walk, fd, index, name);
 }
 
 int sess_walk(int fd, unsigned levels, const char *after, sess_walk_fn each, void *arg,
@@ -220,6 +261,7 @@ int sess_walk(int fd, unsigned levels, const char *after, sess_walk_fn each, voi
 		rc = step(&walk);
 	while (walk.depth)
 		pop(&walk);
+	sess_ahead_free(walk.ahead);
 	free(walk.levels);
 	buf_free(&walk.path);
 	return rc < 0 ? error_set(err, -rc, "cannot list: %s", strerror(-rc)) : rc;

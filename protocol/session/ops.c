@@ -62,12 +62,6 @@ const char *ops_name(unsigned op)
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : NULL;
 }
 
-static void pack_time(struct buf *buf, const struct timespec *time)
-{
-	pack_u64(buf, (uint64_t)time->tv_sec);
-	pack_u32(buf, (uint32_t)time->tv_nsec);
-}
-
 static void unpack_time(struct unpack *in, struct timespec *out)
 {
 	uint64_t seconds = unpack_u64(in);
@@ -88,21 +82,42 @@ static int64_t unpack_count(struct unpack *in)
 	return in->failed ? 0 : (int64_t)value;
 }
 
+static unsigned char *put32(unsigned char *at, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (unsigned char)(value >> 8 * i);
+	return at + 4;
+}
+
+static unsigned char *put64(unsigned char *at, uint64_t value)
+{
+	return put32(put32(at, (uint32_t)value), (uint32_t)(value >> 32));
+}
+
+static unsigned char *put_time(unsigned char *at, const struct timespec *time)
+{
+	return put32(put64(at, (uint64_t)time->tv_sec), (uint32_t)time->tv_nsec);
+}
+
+/* In one piece: a listing has hundreds of thousands of them. */
 void ops_pack_attr(struct buf *buf, const struct ws_attr *attr)
 {
-	pack_u64(buf, attr->ino);
-	pack_u64(buf, attr->dev);
-	pack_u64(buf, attr->rdev);
-	pack_u64(buf, (uint64_t)attr->size);
-	pack_u64(buf, (uint64_t)attr->blocks);
-	pack_u32(buf, attr->mode);
-	pack_u32(buf, attr->nlink);
-	pack_u32(buf, attr->uid);
-	pack_u32(buf, attr->gid);
-	pack_time(buf, &attr->atime);
-	pack_time(buf, &attr->mtime);
-	pack_time(buf, &attr->ctime);
-	pack_u32(buf, 0);
+	unsigned char bytes[OPS_ATTR_SIZE], *at = bytes;
+
+	at = put64(at, attr->ino);
+	at = put64(at, attr->dev);
+	at = put64(at, attr->rdev);
+	at = put64(at, (uint64_t)attr->size);
+	at = put64(at, (uint64_t)attr->blocks);
+	at = put32(at, attr->mode);
+	at = put32(at, attr->nlink);
+	at = put32(at, attr->uid);
+	at = put32(at, attr->gid);
+	at = put_time(at, &attr->atime);
+	at = put_time(at, &attr->mtime);
+	at = put_time(at, &attr->ctime);
+	put32(at, 0);
+	buf_add(buf, bytes, sizeof(bytes));
 }
 
 void ops_unpack_attr(struct unpack *in, struct ws_attr *out)

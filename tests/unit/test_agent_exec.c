@@ -123,9 +123,6 @@ static void test_unknown_action_is_the_empty_command(void **state)
 	agent_expect_text(reply, "stdout", "");
 	agent_expect_int(reply, "exit_code", 0);
 	json_decref(reply);
-	reply = agent_call(*state, "{\"action\": \"hello\", \"command\": \"echo C\"}");
-	agent_expect_text(reply, "stdout", "C\n");
-	json_decref(reply);
 }
 
 static void test_bad_requests_are_errors(void **state)
