@@ -7,6 +7,7 @@
 #include "protocol/session/deliver.h"
 
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,12 +57,18 @@ static int look(const struct delivery *delivery, const struct agent_file *file, 
 	}
 }
 
+/*
+ * What our agent is started with.  It lets only the host in, which is CID 2 for it, unless the guest is this
+ * machine itself, reached over the loopback's CID.
+ */
 static void write_listen(const struct guest *guest, uint32_t port, char *text, size_t size)
 {
+	bool loopback = guest->dial.kind == ADDRESS_VSOCK && guest->dial.cid == VMADDR_CID_LOCAL;
+
 	if (guest->ops.agent_listen)
 		guest->ops.agent_listen(port, text, size);
 	else
-		snprintf(text, size, "vsock:%u", port);
+		snprintf(text, size, "vsock:%u%s", port, loopback ? " --any-peer" : "");
 }
 
 /* Uploads and starts.  *ENDED: it did not stay, as ERR says. */

@@ -47,6 +47,12 @@ EXPECTED = {
     "gone": "1 1",
     "back": "edited on the host",
     "end-unmount": "0",
+    "delivered": "dialect session/1 agent_delivered yes line_reason null ",
+    "delivered-run": "over the session",
+    "delivered-files": "",
+    "never": "dialect line agent_delivered no ",
+    "delivered-log": "",
+    "delivered-left": "",
 }
 
 
