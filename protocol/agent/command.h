@@ -82,11 +82,13 @@ ssize_t command_read(struct command *command, int stream, int64_t offset, void *
 int command_signal(struct command *command, int signal, struct error *err);
 
 /*
- * Its input, given by one at a time: -EBUSY where another one does, or it is closed.
- * command_give: as many as it takes now, -EAGAIN, or -EPIPE when it does not read any more.  *OUT of command_begin_input is what
- * poll(2) waits for, -1 for a file.  COMPLETE closes it (and starts what waited for it, whose error
- * is told); otherwise somebody else may go on.
+ * Its input, given by one at a time: -EBUSY where another one does, or it is closed; COMMAND_UNREAD
+ * where it has ended and none is wanted.  command_give: as many as it takes now, -EAGAIN, or -EPIPE when it
+ * does not read any more.  *OUT of command_begin_input is what poll(2) waits for, -1 for a file.
+ * COMPLETE closes it (and starts what waited for it, whose error is told); otherwise somebody
+ * else may go on.
  */
+#define COMMAND_UNREAD 1
 int command_begin_input(struct command *command, int *out, struct error *err);
 ssize_t command_give(struct command *command, const void *bytes, size_t len);
 int command_end_input(struct command *command, bool complete, struct error *err);

@@ -55,6 +55,7 @@ struct command {
 	int input;                   /* lock; pipe or file, -1: closed */
 	bool spool;                  /* input is a file, and starts it */
 	bool feeding;                /* lock; somebody gives it */
+	bool unread;                 /* lock; it ended before its input was closed */
 	int64_t input_taken;         /* lock */
 };
 

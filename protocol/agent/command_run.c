@@ -67,8 +67,10 @@ static void set_ended(struct command *command, const struct child_end *end)
 		command->exit_code = TIMED_OUT;
 	else
 		command->limit = 0;
-	if (!command->feeding && command->input >= 0)
+	if (!command->feeding && command->input >= 0) {
+		command->unread = true;
 		close(move_fd(command->input));
+	}
 }
 
 /* On the reaper's thread. */
@@ -280,6 +282,8 @@ int command_begin_input(struct command *command, int *out, struct error *err)
 	pthread_mutex_lock(&command->lock);
 	if (command->feeding)
 		rc = error_set(err, EBUSY, "the command's input is being sent already");
+	else if (command->input < 0 && command->unread)
+		rc = COMMAND_UNREAD;
 	else if (command->input < 0)
 		rc = error_set(err, EBUSY, "the command's input is closed");
 	command->feeding = rc == 0 || command->feeding;

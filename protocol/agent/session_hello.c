@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "protocol/agent/session_conn.h"
@@ -77,11 +78,15 @@ static json_t *describe(void)
 {
 	char build[BUILD_ID_SIZE];
 	json_t *object = json_object();
+	struct utsname here;
 
+	if (uname(&here) < 0)
+		here.machine[0] = '\0';
 	if (add(object, "dialect", json_string(DIALECT)) &&
 	    add(object, "agent", json_string("vsockfs-agent")) &&
 	    add(object, "version", json_string(VSOCKFS_VERSION)) &&
 	    add(object, "build", json_string(agent_build_id(build))) &&
+	    add(object, "machine", json_string(here.machine)) &&
 	    add(object, "features", make_features()) && add(object, "limits", make_limits()))
 		return object;
 	json_decref(object);

@@ -383,7 +383,9 @@ int sess_op_command_input(struct sess_call *call, struct unpack *args, struct bu
 	}
 	if (rc == 0)
 		rc = command_begin_input(command, &pipe, err);
-	if (rc == 0 && pipe < 0) {
+	if (rc == COMMAND_UNREAD) {
+		rc = tell(command, result, err);
+	} else if (rc == 0 && pipe < 0) {
 		rc = spool_and_start(call, command, result, err);
 	} else if (rc == 0) {
 		rc = park(call, command, pipe, err);

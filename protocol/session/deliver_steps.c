@@ -108,7 +108,7 @@ int deliver_upload(const struct delivery *delivery, const struct agent_file *fil
 {
 	struct line_archive_reply reply = { 0 };
 	struct call call = step(delivery);
-	struct line_payload payload;
+	struct line_payload payload = { 0 };
 	char stage[64];
 	int rc = make_payload(delivery, file, &payload, err);
 
@@ -141,44 +141,46 @@ static void write_names(const struct delivery *delivery, char *text, size_t size
 }
 
 /*
- * A place may be read-only, full, or mounted noexec: the agent itself, asked for its version, tells.
+ * A place may be read-only, full, or mounted noexec: the agent itself, asked for its version, tells.  Who may write to
+ * the workspace can put another file in its place, but not one that is ours.
  *
  * What is started keeps none of the request's descriptors, or the guest's agent would wait for it to end.  It says
  * that it listens by a newline into the pipe, whose other end `read` has; when it ends instead, `read` fails.
  * Its run directory is chosen as the guest's own agent does it: /run, if that can be written.
  */
-static const char start_script[] = "umask 077\n"
-				   "trap clean EXIT\n"
-				   "say() { printf '\\n" MARK
-				   " %%s %%s %%s\\n' %.32s \"$1\" \"$2\"; }\n"
-				   "p=$s/agent ok=\n"
-				   "for d in /run /dev/shm /tmp /var/tmp; do\n"
-				   "\tt=$d/$n\n"
-				   "\tmkdir \"$t\" || continue\n"
-				   "\tmv -f \"$p\" \"$t/agent\" || { rm -rf \"$t\"; continue; }\n"
-				   "\tp=$t/agent\n"
-				   "\tchmod 700 \"$p\"\n"
-				   "\t\"$p\" --version >/dev/null </dev/null && { ok=1; break; }\n"
-				   "done 2>/dev/null\n"
-				   "if [ ! \"$ok\" ]; then say nowhere; exit; fi\n"
-				   "b=\n"
-				   "command -v setsid >/dev/null 2>&1 && b=setsid\n"
-				   "cd /\n"
-				   "if {\n"
-				   "\ttrap '' HUP\n"
-				   "\t$b \"$p\" --listen %s --idle-exit %d --ready-fd 3 3>&1 "
-				   ">/dev/null 2>\"$t/log\" </dev/null "
-				   "4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &\n"
-				   "} | read -r x; then\n"
-				   "\tsay listens\n"
-				   "else\n"
-				   "\tread -r x <\"$t/log\"\n"
-				   "\tsay ended \"$x\"\n"
-				   "fi\n";
+/* clang-format off */
+static const char start_script[] =
+	"trap clean EXIT\n"
+	"say() { printf '\\n" MARK " %%s %%s %%s\\n' %.32s \"$1\" \"$2\"; }\n"
+	"p=$s/agent ok=\n"
+	"for d in /run /dev/shm /tmp /var/tmp; do\n"
+	"\tt=$d/$n\n"
+	"\tmkdir -m 700 \"$t\" || continue\n"
+	"\tmv -f \"$p\" \"$t/agent\" || { rm -rf \"$t\"; continue; }\n"
+	"\tp=$t/agent\n"
+	"\t[ -O \"$p\" ] || break\n"
+	"\tchmod 700 \"$p\"\n"
+	"\t\"$p\" --version >/dev/null </dev/null && { ok=1; break; }\n"
+	"done 2>/dev/null\n"
+	"if [ ! \"$ok\" ]; then say nowhere; exit; fi\n"
+	"b=\n"
+	"command -v setsid >/dev/null 2>&1 && b=setsid\n"
+	"cd /\n"
+	"if {\n"
+	"\ttrap '' HUP\n"
+	"\t$b \"$p\" --listen %s --idle-exit %d --ready-fd 3 3>&1 >/dev/null 2>\"$t/log\" </dev/null"
+	" 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &\n"
+	"} | read -r x; then\n"
+	"\tsay listens\n"
+	"else\n"
+	"\tread -r x <\"$t/log\"\n"
+	"\tsay ended \"$x\"\n"
+	"fi\n";
+/* clang-format on */
 
-/* Runs SCRIPT; *OUT is what it said behind our mark, owned, up to the end of the line. */
+/* Runs SCRIPT; SAID is what it said behind our mark, up to the end of the line, cut at SIZE. */
 static int run(const struct delivery *delivery, const struct call *call, const char *script,
-	       char **out, struct error *err)
+	       char *said, size_t size, struct error *err)
 {
 	struct line_exec exec = { .command = script };
 	struct line_exec_reply reply = { 0 };
@@ -193,13 +195,12 @@ static int run(const struct delivery *delivery, const struct call *call, const c
 	rc = line_exec(delivery->guest, call, &exec, &reply, err);
 	snprintf(mark, sizeof(mark), "\n" MARK " %.32s ", guest_token(delivery->guest));
 	at = rc == 0 ? strstr(reply.out.data, mark) : NULL;
-	if (rc == 0 && !at)
+	if (at) {
+		at += strlen(mark);
+		snprintf(said, size, "%.*s", (int)strcspn(at, "\n"), at);
+	} else if (rc == 0) {
 		rc = error_set(err, EIO, "the guest did not start vsockfs's agent: %.200s",
 			       reply.err.data[0] ? reply.err.data : "no message");
-	if (rc == 0) {
-		at += strlen(mark);
-		*out = strndup(at, strcspn(at, "\n"));
-		rc = *out ? 0 : error_set(err, ENOMEM, "out of memory");
 	}
 	line_exec_reply_free(&reply);
 	return rc;
@@ -210,7 +211,7 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 {
 	char script[sizeof(start_script) + 1024];
 	struct call call = step(delivery);
-	autofree char *said = NULL;
+	char said[256] = "";
 	size_t len;
 	int rc;
 
@@ -218,7 +219,7 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 	len = strlen(script);
 	snprintf(script + len, sizeof(script) - len, start_script, guest_token(delivery->guest),
 		 listen, IDLE_SECONDS);
-	rc = run(delivery, &call, script, &said, err);
+	rc = run(delivery, &call, script, said, sizeof(said), err);
 	if (rc < 0)
 		return rc;
 	if (strncmp(said, "listens", 7) == 0) {

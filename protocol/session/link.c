@@ -64,7 +64,7 @@ static void wake_all(struct link *link)
 {
 	struct link_waiter *waiter;
 
-	DL_FOREACH (link->waiters, waiter)
+	for (waiter = link->waiters; waiter; waiter = waiter->next)
 		call_event_signal(&waiter->event);
 }
 
@@ -84,11 +84,18 @@ void link_moved(void *arg)
 	atomic_store(&link->moved_at, call_now());
 }
 
+static int detached(struct error *err)
+{
+	return error_set(err, ENOTCONN, "the guest was detached");
+}
+
 /* The attempt has ended, with RC and WHY. */
 static void made(struct link *link, int rc, const struct error *why)
 {
 	pthread_mutex_lock(&link->lock);
-	if (rc < 0)
+	if (rc == -EINTR) /* by link_end: who waits was not interrupted */
+		detached(&link->why);
+	else if (rc < 0)
 		error_copy(&link->why, why);
 	else
 		link->why.code = 0;
@@ -138,11 +145,6 @@ static int start(struct link *link, const struct call *call, struct error *err)
 		return error_set(err, -rc, "no thread for a session: %s", strerror(-rc));
 	}
 	return 0;
-}
-
-static int detached(struct error *err)
-{
-	return error_set(err, ENOTCONN, "the guest was detached");
 }
 
 /* SPAN: nanoseconds that the caller was willing to wait. */
@@ -381,7 +383,7 @@ int link_call(struct link *link, const struct call *call, enum session_op op,
 		struct error why = { 0 };
 		bool maybe_done = false;
 		int64_t since = call_now();
-		struct mux *mux;
+		struct mux *mux = NULL;
 		int rc = get_mux(link, call, &mux, number, err);
 
 		if (rc < 0)

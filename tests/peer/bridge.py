@@ -4,15 +4,17 @@
 Guest port P is the Unix socket DIR/P.sock: whatever listens there, in a sandbox that shows DIR, is what
 listens on the guest's port.
 
-    bridge.py --listen PATH --ports DIR
+    bridge.py --listen PATH --ports DIR [--pause SECONDS]
 
 PATH shows up once it listens.  A port that nobody listens on is closed without a word, as Firecracker does it.
+With --pause, what goes to the guest stops for so long after every 64 KiB or less.
 """
 
 import argparse
 import os
 import socket
 import threading
+import time
 
 
 def handshake(client):
@@ -27,11 +29,12 @@ def handshake(client):
     return int(port) if word == "CONNECT" and port.isdigit() else None
 
 
-def pump(source, target):
+def pump(source, target, pause=0):
     """Until SOURCE ends, or TARGET takes no more."""
     try:
         while data := source.recv(1 << 16):
             target.sendall(data)
+            time.sleep(pause)
     except OSError:
         pass
     for end, how in ((target, socket.SHUT_WR), (source, socket.SHUT_RD)):
@@ -41,7 +44,7 @@ def pump(source, target):
             pass
 
 
-def serve(client, ports, number):
+def serve(client, ports, number, pause):
     guest = socket.socket(socket.AF_UNIX)
     try:
         port = handshake(client)
@@ -55,7 +58,7 @@ def serve(client, ports, number):
         return
     back = threading.Thread(target=pump, args=(guest, client), daemon=True)
     back.start()
-    pump(client, guest)
+    pump(client, guest, pause)
     back.join()
     guest.close()
     client.close()
@@ -65,6 +68,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--listen", required=True, metavar="PATH")
     parser.add_argument("--ports", required=True, metavar="DIR")
+    parser.add_argument("--pause", type=float, default=0, metavar="SECONDS")
     options = parser.parse_args()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(options.listen + ".new")
@@ -74,7 +78,8 @@ def main():
     while True:
         client, _ = listener.accept()
         number += 1
-        threading.Thread(target=serve, args=(client, options.ports, number), daemon=True).start()
+        threading.Thread(target=serve, daemon=True,
+                         args=(client, options.ports, number, options.pause)).start()
 
 
 if __name__ == "__main__":

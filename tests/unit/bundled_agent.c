@@ -24,9 +24,11 @@ void bundled_agent_open(struct bundled_agent *agent)
 
 void bundled_agent_start(struct bundled_agent *agent, const char *more)
 {
+	const char *program = getenv("VSOCKFS_AGENT");
 	char listen[128], run[128], number[16], byte = 0;
 	int ready[2];
 
+	assert_non_null(program);
 	assert_int_equal(pipe(ready), 0);
 	snprintf(listen, sizeof(listen), "unix:%s", agent->socket);
 	snprintf(run, sizeof(run), "%s/run", agent->top);
@@ -34,8 +36,8 @@ void bundled_agent_start(struct bundled_agent *agent, const char *more)
 	agent->pid = fork();
 	if (agent->pid == 0) {
 		close(ready[0]);
-		execl(getenv("VSOCKFS_AGENT"), "vsockfs-agent", "--listen", listen, "--workspace",
-		      agent->workspace, "--run-dir", run, "--ready-fd", number, more, NULL);
+		execl(program, "vsockfs-agent", "--listen", listen, "--workspace", agent->workspace,
+		      "--run-dir", run, "--ready-fd", number, more, NULL);
 		_exit(127);
 	}
 	close(ready[1]);

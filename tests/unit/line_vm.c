@@ -140,7 +140,7 @@ static void start_bridge(struct line_vm *vm)
 
 	snprintf(program, sizeof(program), "%s/bridge.py", getenv("LINE_VM_PEERS"));
 	add_all(&args, (const char *[]){ "python3", program, "--listen", vm->bridge, "--ports",
-					 vm->ports, NULL });
+					 vm->ports, "--pause", vm->pause ? vm->pause : "0", NULL });
 	vm->forwarder = start(args.list);
 	free_args(&args);
 	wait_for(vm->bridge, vm->forwarder);
@@ -152,7 +152,7 @@ bool line_vm_start(struct line_vm *vm, const char *noexec, const char *const *mo
 		return false;
 	if (system("bwrap --unshare-pid --ro-bind / / --proc /proc true 2>/dev/null") != 0)
 		return false;
-	*vm = (struct line_vm){ .top = "/tmp/test-vm-XXXXXX" };
+	*vm = (struct line_vm){ .pause = vm->pause, .top = "/tmp/test-vm-XXXXXX" };
 	assert_non_null(mkdtemp(vm->top));
 	snprintf(vm->bridge, sizeof(vm->bridge), "%s/bridge", vm->top);
 	snprintf(vm->ports, sizeof(vm->ports), "%s/ports", vm->top);

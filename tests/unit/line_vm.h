@@ -13,7 +13,8 @@
 #include "protocol/guest_internal.h"
 
 struct line_vm {
-	char top[64]; /* a private directory: all of the following is in it */
+	const char *pause; /* set before the start, or NULL: bridge.py's */
+	char top[64];      /* a private directory: all of the following is in it */
 	char bridge[96], ports[96], workspace[96], log[96], hold[96];
 	pid_t agent, forwarder;
 };

@@ -124,6 +124,11 @@ void flow_free(struct flow *flow)
 	free(flow);
 }
 
+void flow_reset(void)
+{
+	memset(flows, 0, sizeof(flows));
+}
+
 json_t *proc_call(struct agent_client *client, unsigned op, const char *args, ...)
 {
 	struct flow *flow;

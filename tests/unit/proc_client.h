@@ -28,6 +28,8 @@ void flow_pump(struct agent_client *client);
 void flow_finish(struct agent_client *client, struct flow *flow);
 void flow_await(struct agent_client *client, struct flow *flow, const char *text);
 void flow_free(struct flow *flow);
+/* Forgets those of a test that failed. */
+void flow_reset(void);
 
 /* One call; its result, which must be one. */
 json_t *proc_call(struct agent_client *client, unsigned op, const char *args, ...)

@@ -20,6 +20,7 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
+	flow_reset();
 	agent_world_open(&f->world);
 	client_open(&f->client, &f->world);
 	*state = f;
