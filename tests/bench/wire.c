@@ -16,17 +16,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +32,7 @@
 #include "protocol/line/line.h"
 #include "protocol/session/frame.h"
 #include "protocol/session/mux.h"
+#include "tests/bench/kit.h"
 
 #define TURNS 21
 #define ROUND_TRIPS 2000
@@ -49,88 +46,22 @@
 #define ANSWER (FRAME_HEADER + 7 * 8)
 
 struct bench {
-	char dir[64], work[80], run[80], socket[80];
-	pid_t agent, echo;
+	struct bench_agent agent;
+	pid_t echo;
 	int echo_fd;
 	struct mux *mux;
 	struct guest *guest;
 	struct cancel cancel; /* ends the watch */
 };
 
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "bench_wire: %s: %s\n", what, why);
-	exit(1);
-}
-
 static double seconds(void)
 {
 	return (double)call_now() / 1e9;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(double *values, size_t count)
 {
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
-}
-
-/*
- * The agent
- */
-
-static void start_agent(struct bench *bench, const char *path)
-{
-	char listen[100], ready[16], lifeline[16];
-	char *argv[] = { "vsockfs-agent", "--listen",   listen,     "--workspace",
-			 bench->work,     "--run-dir",  bench->run, "--ready-fd",
-			 ready,           "--lifeline", lifeline,   NULL };
-	int pipe_fd[2], life[2], rc;
-	char byte;
-
-	snprintf(listen, sizeof(listen), "unix:%s", bench->socket);
-	if (pipe(pipe_fd) < 0 || pipe(life) < 0)
-		die("pipe", strerror(errno));
-	fcntl(pipe_fd[0], F_SETFD, FD_CLOEXEC);
-	/* It ends with us, however that is. */
-	fcntl(life[1], F_SETFD, FD_CLOEXEC);
-	snprintf(lifeline, sizeof(lifeline), "%d", life[0]);
-	snprintf(ready, sizeof(ready), "%d", pipe_fd[1]);
-	rc = posix_spawn(&bench->agent, path, NULL, NULL, argv, environ);
-	if (rc)
-		die(path, strerror(rc));
-	close(pipe_fd[1]);
-	close(life[0]);
-	if (read(pipe_fd[0], &byte, 1) != 1)
-		die(path, "the agent did not start");
-	close(pipe_fd[0]);
-}
-
-static void open_session(struct bench *bench)
-{
-	static const char hello[] = "{\"action\": \"hello\", \"dialects\": [\"session/1\"]}\n";
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct error err = { 0 };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char byte = '\0';
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->socket);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		die(bench->socket, strerror(errno));
-	if (send(fd, hello, sizeof(hello) - 1, 0) < 0)
-		die("hello", strerror(errno));
-	while (byte != '\n') {
-		if (recv(fd, &byte, 1, 0) != 1)
-			die("hello", "the agent went away");
-	}
-	if (mux_new(fd, NULL, NULL, &bench->mux, &err) < 0)
-		die("mux", err.text);
+	return bench_percentile(values, count, 50);
 }
 
 static void open_line(struct bench *bench)
@@ -140,10 +71,10 @@ static void open_line(struct bench *bench)
 	struct error err = { 0 };
 	char source[100];
 
-	snprintf(source, sizeof(source), "unix:%s", bench->socket);
+	snprintf(source, sizeof(source), "unix:%s", bench->agent.socket);
 	if (address_parse(source, &address, &err) < 0 ||
 	    guest_new(&address, &options, &bench->guest, &err) < 0)
-		die(source, err.text);
+		bench_die(source, err.text);
 }
 
 /*
@@ -167,10 +98,10 @@ static void start_echo(struct bench *bench)
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
-		die("socketpair", strerror(errno));
+		bench_die("socketpair", strerror(errno));
 	bench->echo = fork();
 	if (bench->echo < 0)
-		die("fork", strerror(errno));
+		bench_die("fork", strerror(errno));
 	if (bench->echo == 0) {
 		close(pair[0]);
 		echo(pair[1]);
@@ -188,7 +119,7 @@ static double time_echo(struct bench *bench)
 	for (int i = 0; i < ROUND_TRIPS; i++) {
 		if (send(bench->echo_fd, ask, sizeof(ask), 0) < 0 ||
 		    recv(bench->echo_fd, answer, sizeof(answer), MSG_WAITALL) != sizeof(answer))
-			die("echo", strerror(errno));
+			bench_die("echo", strerror(errno));
 	}
 	return (seconds() - start) / ROUND_TRIPS;
 }
@@ -203,7 +134,7 @@ static double time_statfs(struct bench *bench)
 		struct call call = call_within(10, NULL);
 
 		if (mux_call(bench->mux, &call, OP_STATFS, NULL, &reply, NULL, &err) < 0)
-			die("statfs", err.text);
+			bench_die("statfs", err.text);
 	}
 	buf_free(&reply);
 	return (seconds() - start) / ROUND_TRIPS;
@@ -243,12 +174,12 @@ static void pin(pid_t pid, int cpu)
 	snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
 	tasks = opendir(name);
 	if (!tasks)
-		die(name, strerror(errno));
+		bench_die(name, strerror(errno));
 	while ((entry = readdir(tasks))) {
 		pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (task > 0 && sched_setaffinity(task, sizeof(set), &set) < 0)
-			die("sched_setaffinity", strerror(errno));
+			bench_die("sched_setaffinity", strerror(errno));
 	}
 	closedir(tasks);
 }
@@ -260,7 +191,7 @@ static void find_cpus(int cpus[2])
 	int found = 0;
 
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		die("sched_getaffinity", strerror(errno));
+		bench_die("sched_getaffinity", strerror(errno));
 	for (int i = 0; i < CPU_SETSIZE && found < 2; i++) {
 		if (CPU_ISSET(i, &set))
 			cpus[found++] = i;
@@ -277,7 +208,7 @@ static void round_trips(struct bench *bench, const char *where, int ours, int th
 	start_echo(bench);
 	pin(getpid(), ours);
 	pin(bench->echo, theirs);
-	pin(bench->agent, theirs);
+	pin(bench->agent.pid, theirs);
 	time_echo(bench);
 	time_statfs(bench);
 	for (int i = 0; i < TURNS; i++) {
@@ -302,17 +233,17 @@ static void make_files(struct bench *bench)
 	char name[128];
 
 	for (int d = 0; d < (int)DIRECTORIES; d++) {
-		snprintf(name, sizeof(name), "%s/directory-%03d", bench->work, d);
+		snprintf(name, sizeof(name), "%s/directory-%03d", bench->agent.work, d);
 		if (mkdir(name, 0755) < 0)
-			die(name, strerror(errno));
+			bench_die(name, strerror(errno));
 		for (int f = 0; f < (int)FILES; f++) {
 			int fd;
 
-			snprintf(name, sizeof(name), "%s/directory-%03d/file-%04d.txt", bench->work,
-				 d, f);
+			snprintf(name, sizeof(name), "%s/directory-%03d/file-%04d.txt",
+				 bench->agent.work, d, f);
 			fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 			if (fd < 0)
-				die(name, strerror(errno));
+				bench_die(name, strerror(errno));
 			close(fd);
 		}
 	}
@@ -343,10 +274,10 @@ static double time_list(struct bench *bench)
 	pack_u32(&args, UINT32_MAX);
 	if (mux_download(bench->mux, &call, OP_LIST, &args, false, take_entries, &count, NULL,
 			 &err) < 0)
-		die("list", err.text);
+		bench_die("list", err.text);
 	buf_free(&args);
 	if (count != ENTRIES)
-		die("list", "not as many entries as there are files");
+		bench_die("list", "not as many entries as there are files");
 	return seconds() - start;
 }
 
@@ -365,14 +296,14 @@ static double time_find(struct bench *bench)
 	double start = seconds();
 	size_t count = 0;
 
-	snprintf(command, sizeof(command), format, bench->work);
+	snprintf(command, sizeof(command), format, bench->agent.work);
 	if (line_exec(bench->guest, &call, &exec, &reply, &err) < 0)
-		die("find", err.text);
+		bench_die("find", err.text);
 	for (const char *at = reply.out.data; (at = strchr(at, '\n')) != NULL; at++)
 		count++;
 	line_exec_reply_free(&reply);
 	if (count != ENTRIES)
-		die("find", "not as many lines as there are files");
+		bench_die("find", "not as many lines as there are files");
 	return seconds() - start;
 }
 
@@ -393,17 +324,9 @@ static void listings(struct bench *bench)
 	       DIRECTORIES * FILES, theirs * 1e3, ours * 1e3, ours / theirs);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 int main(int argc, char **argv)
 {
-	struct bench bench = { .dir = "/tmp/vsockfs-bench-XXXXXX" };
+	struct bench bench = { 0 };
 	pthread_t watcher;
 	int cpus[2];
 
@@ -411,15 +334,8 @@ int main(int argc, char **argv)
 		fputs("usage: bench_wire AGENT\n", stderr);
 		return 2;
 	}
-	if (!mkdtemp(bench.dir))
-		die(bench.dir, strerror(errno));
-	snprintf(bench.work, sizeof(bench.work), "%s/workspace", bench.dir);
-	snprintf(bench.run, sizeof(bench.run), "%s/run", bench.dir);
-	snprintf(bench.socket, sizeof(bench.socket), "%s/agent", bench.dir);
-	if (mkdir(bench.work, 0755) < 0 || mkdir(bench.run, 0700) < 0)
-		die(bench.dir, strerror(errno));
-	start_agent(&bench, argv[1]);
-	open_session(&bench);
+	bench_agent_start(&bench.agent, argv[1]);
+	bench.mux = bench_session(&bench.agent);
 	open_line(&bench);
 
 	listings(&bench); /* before anything is pinned */
@@ -430,15 +346,13 @@ int main(int argc, char **argv)
 
 	cancel_init(&bench.cancel);
 	if (pthread_create(&watcher, NULL, watch, &bench) != 0)
-		die("watch", "no thread for it");
+		bench_die("watch", "no thread for it");
 	round_trips(&bench, "with a watch  ", cpus[0], cpus[0]);
 	cancel_fire(&bench.cancel);
 	pthread_join(watcher, NULL);
 
 	mux_unref(bench.mux);
 	guest_unref(bench.guest);
-	kill(bench.agent, SIGTERM);
-	waitpid(bench.agent, NULL, 0);
-	nftw(bench.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	bench_agent_end(&bench.agent);
 	return 0;
 }
