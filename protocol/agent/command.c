@@ -19,7 +19,7 @@
 #include "protocol/cleanup.h"
 
 /* How long what has ended is kept for an owner who has gone. */
-#define AWAY_MS (10 * 60 * 1000)
+#define AWAY_MS INT64_C(600000)
 
 /* For the reaper's word on one that was killed. */
 #define KILL_MS 2000

@@ -32,31 +32,31 @@ struct command {
 	struct commands *commands;
 	char id[LIMIT_ENTITY_NAME + 1];
 	char mark[64];
+	bool spool; /* input is a file, and starts it */
 	int64_t timeout_ms;
 
-	atomic_uint refs;
 	UT_hash_handle hh;   /* commands->lock */
-	bool listed;         /* commands->lock */
 	const void *owner;   /* commands->lock; NULL: nobody */
 	int64_t owned_until; /* commands->lock; where owner is NULL */
+	atomic_uint refs;
+	bool listed; /* commands->lock */
 
+	bool timed_out; /* lock; it was told to end */
+	bool feeding;   /* lock; somebody gives it input */
+	bool unread;    /* lock; it ended before its input was closed */
 	pthread_mutex_t lock;
-	enum command_state state;    /* lock */
 	char **argv;                 /* lock; owned; until it runs, as the next two */
 	char *host_cwd;              /* lock */
 	char **env;                  /* lock */
 	struct child *child;         /* lock; once it runs */
-	pid_t pid;                   /* lock; 0 before */
 	double started_at, ended_at; /* lock */
 	int64_t ended_ms;            /* lock; of clock_ms() */
-	int exit_code;               /* lock; once ended */
 	int64_t limit;               /* lock; of clock_ms(): when it is struck next; 0: never */
-	bool timed_out;              /* lock; it was told to end */
-	int input;                   /* lock; pipe or file, -1: closed */
-	bool spool;                  /* input is a file, and starts it */
-	bool feeding;                /* lock; somebody gives it */
-	bool unread;                 /* lock; it ended before its input was closed */
 	int64_t input_taken;         /* lock */
+	enum command_state state;    /* lock */
+	pid_t pid;                   /* lock; 0 before */
+	int exit_code;               /* lock; once ended */
+	int input;                   /* lock; pipe or file, -1: closed */
 };
 
 /* command_run.c */

@@ -47,9 +47,11 @@ static int read_argv(const json_t *array, char ***out, struct error *err)
 {
 	size_t count = json_array_size(array);
 	char **argv = calloc(count + 1, sizeof(*argv));
-	int rc = argv ? 0 : error_set(err, ENOMEM, "out of memory");
+	int rc = 0;
 
-	if (rc == 0 && !count)
+	if (!argv)
+		return error_set(err, ENOMEM, "out of memory");
+	if (!count)
 		rc = error_set(err, EINVAL, "argv must be an array that is not empty");
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		const json_t *item = json_array_get(array, i);

@@ -54,7 +54,7 @@ static int park(struct sess_call *call, struct proc_source *source, struct waite
 	waiter->item.free = waiter_free;
 	waiter->item.fd = source->orphan;
 	waiter->item.events = EPOLLIN;
-	rc = proc_hub_park(source->agent->procs, &waiter->item, err);
+	rc = proc_hub_park(call->sess->agent->procs, &waiter->item, err);
 	if (rc < 0)
 		free(waiter);
 	else
@@ -292,7 +292,7 @@ int sess_op_wait(struct sess_call *call, struct unpack *args, struct buf *result
 	if (rc == 0)
 		rc = request_text(&request, "for", NULL, LIMIT_ENTITY_NAME, &what, err);
 	waiter.for_end = what && strcmp(what, "end") == 0;
-	if (rc == 0 && !waiter.for_end && strcmp(what, "ready") != 0)
+	if (what && !waiter.for_end && strcmp(what, "ready") != 0)
 		rc = error_set(err, EINVAL, "for must be ready or end");
 	if (rc == 0)
 		rc = look_whether(&source, waiter.for_end, result, err);

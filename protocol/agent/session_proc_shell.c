@@ -55,7 +55,7 @@ static int shell_status(struct sess_call *call, struct request *request, struct 
 
 static int resize(struct shell *shell, const struct request *request, struct error *err)
 {
-	int64_t cols, rows;
+	int64_t cols = 0, rows = 0;
 	int rc = request_int(request, "cols", 0, 1, MAX_SIZE, &cols, err);
 
 	if (rc == 0)
