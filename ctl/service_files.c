@@ -104,16 +104,19 @@ static int refresh(struct object *object, const struct call *call)
 static ssize_t read_log(struct object *object, int which, const struct call *call, int64_t offset,
 			void *bytes, size_t len)
 {
-	bool there;
+	bool known, starting;
+	ssize_t got;
 
-	/* Also while it starts: a slow start is when people look. */
+	/* Also while it starts: a slow start is when people look.  The guest may not know it yet. */
 	pthread_mutex_lock(&object->lock);
-	there = self(object)->known || self(object)->starting;
+	known = self(object)->known;
+	starting = self(object)->starting;
 	pthread_mutex_unlock(&object->lock);
-	if (!there)
+	if (!known && !starting)
 		return 0;
-	return proc_service_read(cguest_guest(object), call, object->name, which, offset, bytes,
-				 len, NULL);
+	got = proc_service_read(cguest_guest(object), call, object->name, which, offset, bytes, len,
+				NULL);
+	return got == -ENOENT && starting ? 0 : got;
 }
 
 static const struct stream_type log_type = { .refresh = refresh, .read = read_log };
