@@ -238,8 +238,8 @@ static uint64_t next_number(struct lproc_room *room)
 }
 
 int lproc_command_start(struct guest *guest, const struct call *call, const char *command,
-		       const struct proc_settings *settings, int input_fd, int64_t input_len,
-		       double timeout, struct lproc_command **out, struct error *err)
+			const struct proc_settings *settings, int input_fd, int64_t input_len,
+			double timeout, struct lproc_command **out, struct error *err)
 {
 	struct error own = { 0 };
 	struct start start = { .guest = guest };
@@ -290,7 +290,7 @@ static int run_script(struct lproc_command *command, const struct call *call, co
 }
 
 int lproc_command_status(struct lproc_command *command, const struct call *call,
-			struct proc_command_status *out, struct error *err)
+			 struct proc_command_status *out, struct error *err)
 {
 	struct shtext_reply reply;
 	long long sizes[2];
@@ -319,7 +319,7 @@ int lproc_command_status(struct lproc_command *command, const struct call *call,
 }
 
 ssize_t lproc_command_read(struct lproc_command *command, const struct call *call, int stream,
-			  int64_t offset, void *bytes, size_t len, struct error *err)
+			   int64_t offset, void *bytes, size_t len, struct error *err)
 {
 	char find[sizeof(command->dir) + 16];
 
@@ -343,7 +343,7 @@ static bool is_signal(const char *name)
 }
 
 int lproc_command_kill(struct lproc_command *command, const struct call *call, const char *signal,
-		      struct error *err)
+		       struct error *err)
 {
 	struct shtext_reply reply;
 	char head[32];

@@ -25,7 +25,7 @@ static ssize_t read_decoded(struct guest *guest, const struct call *call, const 
 }
 
 ssize_t lproc_service_read(struct guest *guest, const struct call *call, const char *name,
-			  int stream, int64_t offset, void *bytes, size_t len, struct error *err)
+			   int stream, int64_t offset, void *bytes, size_t len, struct error *err)
 {
 	struct error own = { 0 };
 	autobuf struct buf find = BUF_INIT(4096);

@@ -132,8 +132,8 @@ static int start_try(struct proc_prober *prober, const struct call *call, struct
 	bool own = prober->readiness->kind == PROC_READY_COMMAND;
 
 	return lproc_command_start(prober->guest, call, buf_str(&prober->command),
-				  own ? prober->settings : &plain, -1, 0, PROC_PROBE_SECONDS,
-				  &prober->running, err);
+				   own ? prober->settings : &plain, -1, 0, PROC_PROBE_SECONDS,
+				   &prober->running, err);
 }
 
 static int ask_detached(struct proc_prober *prober, const struct call *call, bool *ready,

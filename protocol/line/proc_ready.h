@@ -21,10 +21,10 @@ struct proc_prober {
 	struct guest *guest;
 	const struct proc_settings *settings; /* the service's; outlives the prober */
 	const struct proc_readiness *readiness;
-	struct buf inline_test;       /* sh: true when ready; empty for a detached probe */
-	struct buf command;           /* sh: what a detached probe runs */
-	struct buf needs;             /* sh: what must hold before the start */
-	const char *tools;            /* what `needs` looks for, for people */
+	struct buf inline_test;        /* sh: true when ready; empty for a detached probe */
+	struct buf command;            /* sh: what a detached probe runs */
+	struct buf needs;              /* sh: what must hold before the start */
+	const char *tools;             /* what `needs` looks for, for people */
 	struct lproc_command *running; /* owned; the try under way */
 };
 

@@ -188,7 +188,7 @@ int proc_service_look(struct guest *guest, const struct call *call, const char *
 }
 
 int lproc_service_status(struct guest *guest, const struct call *call, const char *name,
-			struct proc_service *out, struct error *err)
+			 struct proc_service *out, struct error *err)
 {
 	struct error own = { 0 };
 	int rc = proc_check_name("service", name, err);
@@ -295,7 +295,7 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 }
 
 int lproc_service_stop(struct guest *guest, const struct call *call, const char *name,
-		      struct proc_service *out, struct error *err)
+		       struct proc_service *out, struct error *err)
 {
 	struct error own = { 0 };
 	int rc = proc_check_name("service", name, err);

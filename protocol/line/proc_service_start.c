@@ -156,9 +156,9 @@ static struct call rest(struct guest *guest, const struct call *call)
 }
 
 int lproc_service_start(struct guest *guest, const struct call *call, const char *name,
-		       const char *command, const struct proc_settings *settings,
-		       const struct proc_readiness *readiness, struct proc_service *out,
-		       struct error *err)
+			const char *command, const struct proc_settings *settings,
+			const struct proc_readiness *readiness, struct proc_service *out,
+			struct error *err)
 {
 	struct error own = { 0 };
 	bool immediate = readiness->kind == PROC_READY_NONE;

@@ -37,8 +37,8 @@ static void fill(const struct line_shell *from, struct proc_shell *out)
 }
 
 int lproc_shell_open(struct guest *guest, const struct call *call, const char *id,
-		    const struct proc_settings *settings, int cols, int rows,
-		    struct proc_shell *out, struct error *err)
+		     const struct proc_settings *settings, int cols, int rows,
+		     struct proc_shell *out, struct error *err)
 {
 	struct error own = { 0 };
 	autofree struct line_env *env = NULL;
@@ -65,8 +65,8 @@ int lproc_shell_open(struct guest *guest, const struct call *call, const char *i
 }
 
 ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const char *id,
-			int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
-			struct error *err)
+			 int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
+			 struct error *err)
 {
 	struct error own = { 0 };
 	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
@@ -136,7 +136,7 @@ static ssize_t type(struct guest *guest, const struct call *call, const char *id
 }
 
 ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const char *id,
-			 const void *bytes, size_t len, struct error *err)
+			  const void *bytes, size_t len, struct error *err)
 {
 	struct error own = { 0 };
 	ssize_t rc = proc_check_name("shell", id, err);
@@ -148,7 +148,7 @@ ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const ch
 }
 
 int lproc_shell_signal(struct guest *guest, const struct call *call, const char *id,
-		      const char *signal, struct error *err)
+		       const char *signal, struct error *err)
 {
 	struct error own = { 0 };
 	static const char *const signals[] = { "HUP", "TERM", "KILL" };
@@ -213,7 +213,7 @@ static int end_by(struct guest *guest, const struct call *call, const char *id, 
 
 /* The agent would hang up and wait as well, but answer nobody else meanwhile. */
 int lproc_shell_close(struct guest *guest, const struct call *call, const char *id,
-		     struct proc_shell *out, struct error *err)
+		      struct proc_shell *out, struct error *err)
 {
 	double seconds = HANGUP_GRACE + KILL_GRACE + CLOSE_SECONDS + guest_options(guest)->timeout;
 	struct call longer = call_extend(call, seconds);

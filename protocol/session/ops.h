@@ -60,10 +60,10 @@ enum session_op {
 	OP_COMMAND_STATUS,
 	OP_COMMAND_SIGNAL,
 	OP_COMMAND_FORGET, /* ends it, removes its output */
-	OP_STREAM,         /* {kind: service|shell|command, name, stream: 1|2, offset, max, follow: bool}
+	OP_STREAM, /* {kind: service|shell|command, name, stream: 1|2, offset, max, follow: bool}
 	                      -> data: output from offset on; {next, ended, status} */
-	OP_WAIT, /* {kind, name, for: "ready"|"end"} -> the status object, when it is so */
-	OP_INFO, /* {} -> what hello said, uptime, sessions, memory */
+	OP_WAIT,   /* {kind, name, for: "ready"|"end"} -> the status object, when it is so */
+	OP_INFO,   /* {} -> what hello said, uptime, sessions, memory */
 };
 
 /* Most bytes of one OP_READ or OP_WRITE. */
