@@ -33,7 +33,8 @@ def project_files(root):
     found = []
     for folder, dirs, files in os.walk(root):
         dirs[:] = sorted(d for d in dirs if not SKIPPED_DIRS.match(d))
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in files]
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in files
+                  if name != ".git"]  # a linked worktree has a file of that name
     return sorted(found)
 
 

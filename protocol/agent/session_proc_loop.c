@@ -15,8 +15,11 @@
 #include "protocol/agent/session_proc_hub_internal.h"
 #include "protocol/cleanup.h"
 
-/* Where nobody tells: a client that takes nothing, a file system without inotify. */
-#define LATER_MS 50
+/*
+ * Where nobody tells: a connection that is busy, a file system without inotify.  Short, since on a full
+ * session the moment at which it is free is easily missed, and an echo waits for it.
+ */
+#define LATER_MS 1
 /* So that who writes a little very often is not woken for every line. */
 #define PAUSE_MS 2
 #define MAX_EVENTS 64
