@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ struct child {
 };
 
 struct children {
+	struct rlimit files; /* how many a child may open: the agent wants more for itself */
 	pthread_mutex_t lock;
 	struct child *by_pid; /* lock */
 	pthread_t reaper;
@@ -128,6 +130,7 @@ int children_new(struct children **out, struct error *err)
 	/* An ignored SIGCHLD, which a parent may have left us, would let the kernel reap. */
 	signal(SIGCHLD, SIG_DFL);
 
+	getrlimit(RLIMIT_NOFILE, &children->files);
 	pthread_mutex_init(&children->lock, NULL);
 	children->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	children->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -222,7 +225,7 @@ int child_start(struct children *children, const struct child_spec *spec, struct
 
 	/* The lock keeps the reaper from meeting a child that is not in the table yet. */
 	pthread_mutex_lock(&children->lock);
-	rc = spawn_fork(spec, &child->pid, &report);
+	rc = spawn_fork(spec, &children->files, &child->pid, &report);
 	if (rc == 0)
 		HASH_ADD(hh, children->by_pid, pid, sizeof(child->pid), child);
 	pthread_mutex_unlock(&children->lock);

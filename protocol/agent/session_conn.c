@@ -279,6 +279,50 @@ static void make_room(struct reader *reader)
 	}
 }
 
+struct expiry {
+	int next;                    /* milliseconds to the next deadline, -1: there is none */
+	struct sess_call *withdrawn; /* those that nobody but us will answer */
+};
+
+static void expire(struct sess_call *call, void *arg)
+{
+	struct expiry *expiry = arg;
+	int left;
+
+	if (!call->timed)
+		return;
+	left = call_remaining_ms(&call->limit);
+	if (left > 0) {
+		if (expiry->next < 0 || left < expiry->next)
+			expiry->next = left;
+		return;
+	}
+	sess_call_stop(call, true);
+	if (sess_room_withdraw(call->sess->room, call)) {
+		call->next = expiry->withdrawn;
+		expiry->withdrawn = call;
+	}
+}
+
+/*
+ * Who is parked or has no worker yet cannot look at its deadline: this does, for all.  What poll(2) may wait until
+ * the next one.
+ */
+static int expire_calls(struct sess *sess)
+{
+	struct expiry expiry = { .next = -1 };
+
+	if (sess_table_has_timed(&sess->calls))
+		sess_table_each(&sess->calls, expire, &expiry);
+	while (expiry.withdrawn) {
+		struct sess_call *call = expiry.withdrawn;
+
+		expiry.withdrawn = call->next;
+		sess_call_finish(call, -ETIMEDOUT, NULL, NULL);
+	}
+	return expiry.next;
+}
+
 /* Waits for bytes, and meanwhile for deadlines.  0 at the end of the stream. */
 static ssize_t receive(struct reader *reader)
 {
@@ -286,7 +330,7 @@ static ssize_t receive(struct reader *reader)
 	int ms;
 
 	make_room(reader);
-	while ((ms = sess_table_expire(&reader->sess->calls)) >= 0) {
+	while ((ms = expire_calls(reader->sess)) >= 0) {
 		if (poll(&wait, 1, ms) > 0)
 			break;
 	}

@@ -17,9 +17,11 @@
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .result_max = (most)        \
 	}
-#define STREAM(number, function, way)                                                              \
+/* Of what may be of any size. */
+#define BULK(number, function, way)                                                                \
 	{                                                                                          \
-		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way)             \
+		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
+		.bulk = true                                                                       \
 	}
 
 /* Begun on a worker, and then perhaps parked until there are news of a process. */
@@ -31,7 +33,7 @@
 
 static const struct sess_op table[] = {
 	QUICK(OP_STAT, sess_op_stat, ATTR),
-	STREAM(OP_LIST, sess_op_list, SESS_DOWN),
+	{ .op = OP_LIST, .run = sess_op_list, .class = SESS_SLOW, .stream = SESS_DOWN },
 	QUICK(OP_READLINK, sess_op_readlink, TEXT),
 	QUICK(OP_OPEN, sess_op_open, 4 + ATTR),
 	QUICK(OP_CLOSE, sess_op_close, ATTR),
@@ -50,8 +52,8 @@ static const struct sess_op table[] = {
 	QUICK(OP_STATFS, sess_op_statfs, ATTR),
 	SLOW(OP_SYNC, sess_op_sync, ATTR),
 	{ .op = OP_BATCH, .run = sess_op_batch, .is_slow = sess_batch_is_slow },
-	STREAM(OP_EXPORT, sess_op_export, SESS_DOWN),
-	STREAM(OP_IMPORT, sess_op_import, SESS_UP),
+	BULK(OP_EXPORT, sess_op_export, SESS_DOWN),
+	BULK(OP_IMPORT, sess_op_import, SESS_UP),
 	{
 		.op = OP_WATCH,
 		.run = sess_op_watch,

@@ -47,7 +47,7 @@ struct proc_item {
 
 	/* On the hub's thread, whenever there may be something to do.  It never blocks. */
 	int (*serve)(struct proc_item *item, struct buf *result, struct error *err);
-	/* After the call has been answered. */
+	/* Before the call is answered. */
 	void (*free)(struct proc_item *item);
 	int fd;          /* the item's, may be changed by serve; -1 */
 	uint32_t events; /* of epoll, to wait for on fd */

@@ -142,12 +142,16 @@ static void arm(struct proc_hub *hub, struct proc_item *item)
 static void finish(struct proc_hub *hub, struct proc_item *item, int rc, const struct buf *result,
 		   const struct error *err)
 {
+	struct sess_call *call = item->call;
+
 	proc_hub_forget(hub, item);
 	proc_hub_disarm(item);
 	if (item->met && item->in_file)
 		unwatch_file(hub, item);
-	sess_call_finish(item->call, rc, result, err);
+	cancel_unset_wake(&call->cancel);
+	/* First: who has the answer may ask for the same again. */
 	item->free(item);
+	sess_call_finish(call, rc, result, err);
 }
 
 static void set_later(struct proc_hub *hub, struct proc_item *item)

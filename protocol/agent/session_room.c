@@ -12,9 +12,14 @@
 
 #include "protocol/agent/clock.h"
 #include "protocol/agent/session_conn.h"
+#include "protocol/agent/session_ops.h"
 #include "protocol/agent/session_watch.h"
 
 #define MAX_UPLOADS 32
+
+/* Of the workers, so that no number of transfers that are stuck keeps an fsync or a listing waiting. */
+#define MAX_BULK (SESS_MAX_WORKERS * 3 / 4)
+
 #define MAX_QUEUED 1024
 #define MAX_QUEUED_BYTES (4u << 20)
 #define IDLE_SECONDS 5
@@ -22,6 +27,11 @@
 
 /* For the handles of several sessions, where the system lets us. */
 #define WANTED_FILES 16384
+
+struct queue {
+	struct sess_call *first, **last;
+	unsigned count;
+};
 
 struct sess_room {
 	int64_t started_ms;
@@ -34,27 +44,44 @@ struct sess_room {
 	unsigned sessions; /* lock */
 	unsigned uploads;  /* lock */
 
-	struct sess_call *first, **last; /* lock; the queue */
-	unsigned queued;                 /* lock; how many */
-	size_t queued_bytes;             /* lock; of their arguments */
-	unsigned workers, idle;          /* lock */
-	bool over;                       /* lock */
+	struct queue plain, bulk; /* lock */
+	size_t queued_bytes;      /* lock; of the arguments of both */
+	unsigned workers, idle;   /* lock */
+	unsigned running_bulk;    /* lock; workers that have one of that queue */
+	bool over;                /* lock */
 };
 
-/* Lock held.  NULL for nothing. */
-static struct sess_call *take(struct sess_room *room, struct sess_call **slot)
+/* Lock held. */
+static void put(struct sess_room *room, struct queue *queue, struct sess_call *call)
+{
+	call->queued = true;
+	call->next = NULL;
+	*queue->last = call;
+	queue->last = &call->next;
+	queue->count++;
+	room->queued_bytes += call->args_len;
+}
+
+/* Lock held.  The call that SLOT of QUEUE points at. */
+static struct sess_call *take(struct sess_room *room, struct queue *queue, struct sess_call **slot)
 {
 	struct sess_call *call = *slot;
 
-	if (!call)
-		return NULL;
 	*slot = call->next;
-	if (room->last == &call->next)
-		room->last = slot;
+	if (queue->last == &call->next)
+		queue->last = slot;
 	call->queued = false;
-	room->queued--;
+	queue->count--;
 	room->queued_bytes -= call->args_len;
 	return call;
+}
+
+/* Lock held.  How many calls a worker could begin now. */
+static unsigned ready(const struct sess_room *room)
+{
+	unsigned places = MAX_BULK - room->running_bulk;
+
+	return room->plain.count + (room->bulk.count < places ? room->bulk.count : places);
 }
 
 /* Lock held.  Waits for something to do; NULL when it is time to end. */
@@ -66,10 +93,13 @@ static struct sess_call *await(struct sess_room *room)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
 	room->idle++;
-	while (!room->first && !room->over && rc != ETIMEDOUT)
+	while (!ready(room) && !room->over && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&room->work, &room->lock, &until);
 	room->idle--;
-	return take(room, &room->first);
+	if (!ready(room))
+		return NULL;
+	return room->plain.first ? take(room, &room->plain, &room->plain.first) :
+				   take(room, &room->bulk, &room->bulk.first);
 }
 
 static void *work(void *arg)
@@ -80,9 +110,13 @@ static void *work(void *arg)
 	sess_thread_prepare();
 	pthread_mutex_lock(&room->lock);
 	while ((call = await(room)) != NULL) {
+		bool bulk = call->op->bulk;
+
+		room->running_bulk += bulk;
 		pthread_mutex_unlock(&room->lock);
 		sess_call_run(call);
 		pthread_mutex_lock(&room->lock);
+		room->running_bulk -= bulk;
 	}
 	room->workers--;
 	pthread_cond_broadcast(&room->ended);
@@ -114,16 +148,13 @@ int sess_room_submit(struct sess_room *room, struct sess_call *call)
 	int rc = -EAGAIN;
 
 	pthread_mutex_lock(&room->lock);
-	if (room->queued < MAX_QUEUED && room->queued_bytes + call->args_len <= MAX_QUEUED_BYTES) {
-		if (room->queued >= room->idle && room->workers < SESS_MAX_WORKERS)
+	if (room->plain.count + room->bulk.count < MAX_QUEUED &&
+	    room->queued_bytes + call->args_len <= MAX_QUEUED_BYTES) {
+		/* It may be ready only when another has ended: then its worker takes it. */
+		if (ready(room) >= room->idle && room->workers < SESS_MAX_WORKERS)
 			add_worker(room);
 		if (room->workers) {
-			call->queued = true;
-			call->next = NULL;
-			*room->last = call;
-			room->last = &call->next;
-			room->queued++;
-			room->queued_bytes += call->args_len;
+			put(room, call->op->bulk ? &room->bulk : &room->plain, call);
 			pthread_cond_signal(&room->work);
 			rc = 0;
 		}
@@ -134,7 +165,8 @@ int sess_room_submit(struct sess_room *room, struct sess_call *call)
 
 bool sess_room_withdraw(struct sess_room *room, struct sess_call *call)
 {
-	struct sess_call **slot = &room->first;
+	struct queue *queue = call->op->bulk ? &room->bulk : &room->plain;
+	struct sess_call **slot = &queue->first;
 	bool queued;
 
 	pthread_mutex_lock(&room->lock);
@@ -142,7 +174,7 @@ bool sess_room_withdraw(struct sess_room *room, struct sess_call *call)
 	if (queued) {
 		while (*slot != call)
 			slot = &(*slot)->next;
-		take(room, slot);
+		take(room, queue, slot);
 	}
 	pthread_mutex_unlock(&room->lock);
 	return queued;
@@ -209,6 +241,12 @@ static void raise_file_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= WANTED_FILES)
 		return;
+	if (limit.rlim_max < WANTED_FILES) {
+		const struct rlimit more = { WANTED_FILES, WANTED_FILES };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+	}
 	limit.rlim_cur = limit.rlim_max < WANTED_FILES ? limit.rlim_max : WANTED_FILES;
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -228,7 +266,8 @@ int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err
 	}
 	raise_file_limit();
 	room->started_ms = clock_ms();
-	room->last = &room->first;
+	room->plain.last = &room->plain.first;
+	room->bulk.last = &room->bulk.first;
 	pthread_mutex_init(&room->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

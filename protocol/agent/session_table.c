@@ -102,31 +102,14 @@ void sess_table_each(struct sess_table *table, void (*each)(struct sess_call *ca
 	pthread_mutex_unlock(&table->lock);
 }
 
-/* *ARG: milliseconds to the next deadline. */
-static void expire(struct sess_call *call, void *arg)
+bool sess_table_has_timed(struct sess_table *table)
 {
-	int *next = arg, left;
-
-	if (!call->timed)
-		return;
-	left = call_remaining_ms(&call->limit);
-	if (left == 0)
-		sess_call_stop(call, true);
-	else if (*next < 0 || left < *next)
-		*next = left;
-}
-
-int sess_table_expire(struct sess_table *table)
-{
-	int next = -1;
-	unsigned timed;
+	bool has;
 
 	pthread_mutex_lock(&table->lock);
-	timed = table->timed;
+	has = table->timed > 0;
 	pthread_mutex_unlock(&table->lock);
-	if (timed)
-		sess_table_each(table, expire, &next);
-	return next;
+	return has;
 }
 
 void sess_table_drain(struct sess_table *table)

@@ -42,11 +42,8 @@ void sess_table_with(struct sess_table *table, uint32_t id,
 void sess_table_each(struct sess_table *table, void (*each)(struct sess_call *call, void *arg),
 		     void *arg);
 
-/*
- * A parked call has no thread to look at its deadline: the connection's does, for all of them.  Stops
- * those whose time is up; the milliseconds until that of the next, -1: there is none.
- */
-int sess_table_expire(struct sess_table *table);
+/* Whether one in the table has a deadline. */
+bool sess_table_has_timed(struct sess_table *table);
 
 /* Waits until no call is living. */
 void sess_table_drain(struct sess_table *table);

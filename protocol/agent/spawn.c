@@ -52,8 +52,8 @@ static int lift(int fd)
 	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-__attribute__((noreturn)) static void run(const struct child_spec *spec, const int fds[3],
-					  int report)
+__attribute__((noreturn)) static void run(const struct child_spec *spec, const struct rlimit *files,
+					  const int fds[3], int report)
 {
 	int lifted[3];
 
@@ -61,6 +61,7 @@ __attribute__((noreturn)) static void run(const struct child_spec *spec, const i
 	reset_signals();
 	setsid();
 	umask(022);
+	setrlimit(RLIMIT_NOFILE, files);
 	for (int i = 0; i < 3; i++) {
 		lifted[i] = lift(fds[i]);
 		if (lifted[i] < 0)
@@ -91,7 +92,7 @@ static int open_nothing(void)
 	return ends[0];
 }
 
-int spawn_fork(const struct child_spec *spec, pid_t *pid, int *report)
+int spawn_fork(const struct child_spec *spec, const struct rlimit *files, pid_t *pid, int *report)
 {
 	autoclose int nothing = -1;
 	autoclose int ours = -1, theirs = -1;
@@ -113,7 +114,7 @@ int spawn_fork(const struct child_spec *spec, pid_t *pid, int *report)
 	if (*pid < 0)
 		return -errno;
 	if (*pid == 0)
-		run(spec, fds, theirs);
+		run(spec, files, fds, theirs);
 	*report = move_fd(ours);
 	return 0;
 }

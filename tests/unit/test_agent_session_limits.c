@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -61,6 +62,34 @@ static void test_data_over_credit(void **state)
 	buf_free(&args);
 	buf_free(&root);
 	free(piece);
+	free(got);
+}
+
+/* However many transfers are stuck, others have workers; who waits for one still has its deadline. */
+static void test_stuck_transfers(void **state)
+{
+	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
+	struct buf large = args_of("s", "large"), list = args_of("sbsw", "", 255, "", 100u);
+	uint32_t id;
+
+	agent_world_run(*state, "truncate -s 1M large");
+	client_open(&client, *state);
+	for (int i = 0; i < 40; i++)
+		client_begin(&client, OP_EXPORT, &large, 0);
+	skip_to_answer(&client, client_begin(&client, OP_LIST, &list, 0), got);
+	assert_int_equal(got->frame.code, 0);
+	skip_to_answer(&client, client_begin(&client, OP_SYNC, NULL, 0), got);
+	assert_int_equal(got->frame.code, 0);
+	skip_to_answer(&client, client_begin(&client, OP_EXPORT, &large, 50), got);
+	assert_int_equal(got->frame.code, ETIMEDOUT);
+	id = client_begin(&client, OP_EXPORT, &large, 0);
+	client_frame(&client, FRAME_CANCEL, id, 0, 0, NULL, 0);
+	skip_to_answer(&client, id, got);
+	assert_int_equal(got->frame.code, ECANCELED);
+	client_close(&client);
+	buf_free(&large);
+	buf_free(&list);
 	free(got);
 }
 
@@ -148,13 +177,50 @@ static void test_too_many_sessions(void **state)
 		client_close(&clients[i]);
 }
 
+/* The agent has room for many files; what it starts has what it was started with. */
+static void test_limit_of_files(void **state)
+{
+	static const char line[] = "{\"command\": \"ulimit -n\", \"timeout_seconds\": 10}\n";
+	struct agent_client client;
+	struct agent_world world;
+	struct rlimit before, less;
+	char *answer;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	if (before.rlim_max < 6000)
+		skip();
+	less = before;
+	less.rlim_cur = 777;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+	agent_world_open(&world);
+	agent_world_write(&world, "file", "x");
+	client_connect(&client, &world);
+	client_raw(&client, line, sizeof(line) - 1);
+	answer = client_line(&client);
+	client_expect_end(&client);
+	client_close(&client);
+	assert_non_null(strstr(answer, "\"777\\n\""));
+	client_open(&client, &world);
+	for (int i = 0; i < 1000; i++)
+		expect_call(&client, 0, NULL, OP_OPEN, "sww", "file", OPEN_READ, 0u);
+	client_close(&client);
+	agent_world_close(&world);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	free(answer);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		test(test_data_over_credit),  test(test_too_many_uploads),
-		test(test_too_many_calls),    test(test_a_client_that_does_not_read),
+		test(test_data_over_credit),
+		test(test_stuck_transfers),
+		test(test_too_many_uploads),
+		test(test_too_many_calls),
+		test(test_a_client_that_does_not_read),
 		test(test_too_many_sessions),
+		cmocka_unit_test(test_limit_of_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
