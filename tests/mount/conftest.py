@@ -6,6 +6,7 @@ mount's, `limit(SECONDS)` its time.  VSOCKFS_DIALECT=line runs all of it over th
 """
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,8 @@ REFERENCE_OPTIONS = ["--stop-wait", "1", "--close-wait", "1"]
 
 
 def pytest_configure(config):
+    # Ended from outside, it ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for line in ("core: run over the reference peer as well",
                  "every: run over every kind of guest",
                  "backends(kind...): run over these kinds of guests",

@@ -162,6 +162,16 @@ class Process:
     def output(self):
         return self.log.read_text(errors="replace")
 
+    def stacks(self):
+        """What every thread is doing, as far as this machine can tell."""
+        if shutil.which("gdb"):
+            return subprocess.run(["gdb", "-p", str(self.child.pid), "-batch", "-ex",
+                                   "thread apply all backtrace"], capture_output=True, text=True,
+                                  check=False).stdout
+        tasks = Path(f"/proc/{self.child.pid}/task").iterdir()
+        return "\n".join(f"{(task / 'comm').read_text().strip()}: {(task / 'syscall').read_text()}"
+                         for task in tasks)
+
     def stop(self, number=signal.SIGTERM):
         if self.alive:
             self.child.send_signal(number)
@@ -353,10 +363,11 @@ class Mount:
         try:
             return self.process.child.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.child.send_signal(signal.SIGABRT)
+            stacks = self.process.stacks()
+            self.process.child.kill()
             self.process.child.wait()
-            raise AssertionError(f"the daemon did not end within {seconds} s of the unmount"
-                                 ) from None
+            raise AssertionError(f"the daemon did not end within {seconds} s of the unmount; "
+                                 f"its threads:\n{stacks}") from None
 
     def check(self):
         """At a test's end: the daemon lives, ends well, and had nothing to complain about."""
