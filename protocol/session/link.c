@@ -147,9 +147,13 @@ static int start(struct link *link, const struct call *call, struct error *err)
 	return 0;
 }
 
-static int too_late(struct error *err)
+static int too_late(int64_t span, struct error *err)
 {
-	return error_set(err, ETIMEDOUT, "the guest did not answer in time: it is busy, or gone");
+	double seconds = span > 0 ? (double)span / (double)NSEC_PER_SEC : 0;
+
+	return error_set(err, ETIMEDOUT,
+			 "the guest did not answer within %.*f s: it is busy, or gone",
+			 seconds < 1 ? 2 : 0, seconds);
 }
 
 /* When a caller gives up: an attempt that gets on gives it as much time again. */
@@ -185,7 +189,7 @@ static int await(struct link *link, const struct call *call, struct error *err)
 		return link->why.code ? error_copy(err, &link->why) : 0;
 	if (rc == -EINTR)
 		return error_set(err, EINTR, "interrupted before the guest had answered");
-	return too_late(err);
+	return too_late(span, err);
 }
 
 /* link->lock is held before and after.  Joins the attempt that is under way, or begins one. */
@@ -196,7 +200,7 @@ static int get_made(struct link *link, const struct call *call, struct error *er
 	if (link->ended)
 		return detached(err);
 	if (!call_remaining_ms(call))
-		return too_late(err);
+		return too_late(0, err);
 	if (link->making)
 		return await(link, call, err);
 	rc = guest_admit(link->guest, err);
