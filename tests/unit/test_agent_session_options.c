@@ -38,23 +38,14 @@ struct running {
 static void start(struct running *running, const char *option, const char *value)
 {
 	char workspace[96], listen[128], ready[16];
-	const char *argv[] = { getenv("VSOCKFS_AGENT"),
-			       "--listen",
-			       listen,
-			       "--workspace",
-			       workspace,
-			       "--run-dir",
-			       NULL,
-			       "--ready-fd",
-			       ready,
-			       option,
-			       value,
-			       NULL };
+	const char *agent = getenv("VSOCKFS_AGENT");
+	const char *argv[] = { agent, "--listen",   listen, "--workspace", workspace, "--run-dir",
+			       NULL,  "--ready-fd", ready,  option,        value,     NULL };
 	int ends[2];
 	char byte;
 
 	*running = (struct running){ .top = "/tmp/agent-options-XXXXXX" };
-	assert_non_null(argv[0]);
+	assert_non_null(agent);
 	assert_non_null(mkdtemp(running->top));
 	argv[6] = running->top;
 	snprintf(running->socket, sizeof(running->socket), "%s/socket", running->top);
@@ -65,7 +56,8 @@ static void start(struct running *running, const char *option, const char *value
 	running->pid = fork();
 	assert_true(running->pid >= 0);
 	if (running->pid == 0) {
-		execv(argv[0], (char *const *)argv);
+		if (agent)
+			execv(agent, (char *const *)argv);
 		_exit(127);
 	}
 	close(ends[1]);
