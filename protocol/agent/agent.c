@@ -51,6 +51,7 @@ void agent_interrupt(struct agent *agent)
 {
 	services_interrupt(agent->services);
 	children_kill(agent->children);
+	sess_room_interrupt(agent->sessions);
 }
 
 void agent_free(struct agent *agent)
