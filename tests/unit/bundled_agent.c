@@ -36,8 +36,8 @@ void bundled_agent_start(struct bundled_agent *agent, const char *more)
 	agent->pid = fork();
 	if (agent->pid == 0) {
 		close(ready[0]);
-		execl(program, "vsockfs-agent", "--listen", listen, "--workspace", agent->workspace,
-		      "--run-dir", run, "--ready-fd", number, more, NULL);
+		execl(program ? program : "", "vsockfs-agent", "--listen", listen, "--workspace",
+		      agent->workspace, "--run-dir", run, "--ready-fd", number, more, NULL);
 		_exit(127);
 	}
 	close(ready[1]);
