@@ -59,6 +59,7 @@ void agent_interrupt(struct agent *agent)
 	/* First: with their leader gone, the jobs of a shell would not be found. */
 	shells_kill(agent->shells);
 	children_kill(agent->children);
+	sess_room_interrupt(agent->sessions);
 }
 
 /* With a lifeline: services gently, then all that commands left in the background. */

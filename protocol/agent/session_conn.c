@@ -375,16 +375,17 @@ int sess_open(struct agent *agent, int fd, struct sess *sess, struct error *err)
 	struct timeval forever = { 0 };
 
 	*sess = (struct sess){ .agent = agent, .room = agent->sessions, .fd = fd, .root = -1 };
-	if (!sess_room_enter(agent->sessions))
+	sess->root = workspace_open(agent, err);
+	if (sess->root < 0)
+		return sess->root;
+	sess_send_init(&sess->send, fd);
+	if (!sess_room_enter(sess->room, sess)) {
+		sess_send_destroy(&sess->send);
+		close(sess->root);
 		return error_set(err, EAGAIN, "this agent has %d sessions already: end one first",
 				 SESS_MAX_SESSIONS);
-	sess->root = workspace_open(agent, err);
-	if (sess->root < 0) {
-		sess_room_leave(sess->room);
-		return sess->root;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	sess_send_init(&sess->send, fd);
 	sess_table_init(&sess->calls);
 	sess_handles_init(&sess->handles);
 	return 0;
@@ -405,7 +406,7 @@ void sess_close(struct sess *sess)
 	commands_leave(sess->agent->commands, sess);
 	sess_handles_destroy(&sess->handles);
 	sess_table_destroy(&sess->calls);
+	sess_room_leave(sess->room, sess);
 	sess_send_destroy(&sess->send);
 	close(sess->root);
-	sess_room_leave(sess->room);
 }

@@ -31,6 +31,7 @@ struct sess {
 	struct sess_send send;
 	struct sess_table calls;
 	struct sess_handles handles;
+	struct sess *prev, *next; /* the room's lock */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <utlist.h>
 
 #include "protocol/agent/clock.h"
 #include "protocol/agent/session_conn.h"
@@ -41,8 +42,9 @@ struct sess_room {
 	pthread_cond_t work;  /* something is queued, or it is over */
 	pthread_cond_t ended; /* a worker has ended */
 
-	unsigned sessions; /* lock */
-	unsigned uploads;  /* lock */
+	struct sess *first; /* lock; the sessions */
+	unsigned sessions;  /* lock; how many */
+	unsigned uploads;   /* lock */
 
 	struct queue plain, bulk; /* lock */
 	size_t queued_bytes;      /* lock; of the arguments of both */
@@ -180,43 +182,52 @@ bool sess_room_withdraw(struct sess_room *room, struct sess_call *call)
 	return queued;
 }
 
-static bool count(struct sess_room *room, unsigned *number, unsigned max)
+bool sess_room_enter(struct sess_room *room, struct sess *sess)
 {
 	bool fits;
 
 	pthread_mutex_lock(&room->lock);
-	fits = *number < max;
-	if (fits)
-		++*number;
+	fits = room->sessions < SESS_MAX_SESSIONS;
+	if (fits) {
+		room->sessions++;
+		DL_APPEND(room->first, sess);
+	}
 	pthread_mutex_unlock(&room->lock);
 	return fits;
 }
 
-static void discount(struct sess_room *room, unsigned *number)
+void sess_room_leave(struct sess_room *room, struct sess *sess)
 {
 	pthread_mutex_lock(&room->lock);
-	--*number;
+	room->sessions--;
+	DL_DELETE(room->first, sess);
 	pthread_mutex_unlock(&room->lock);
 }
 
-bool sess_room_enter(struct sess_room *room)
+void sess_room_interrupt(struct sess_room *room)
 {
-	return count(room, &room->sessions, SESS_MAX_SESSIONS);
-}
-
-void sess_room_leave(struct sess_room *room)
-{
-	discount(room, &room->sessions);
+	pthread_mutex_lock(&room->lock);
+	for (struct sess *sess = room->first; sess; sess = sess->next)
+		sess_send_kill(&sess->send);
+	pthread_mutex_unlock(&room->lock);
 }
 
 bool sess_room_begin_upload(struct sess_room *room)
 {
-	return count(room, &room->uploads, MAX_UPLOADS);
+	bool fits;
+
+	pthread_mutex_lock(&room->lock);
+	fits = room->uploads < MAX_UPLOADS;
+	room->uploads += fits;
+	pthread_mutex_unlock(&room->lock);
+	return fits;
 }
 
 void sess_room_end_upload(struct sess_room *room)
 {
-	discount(room, &room->uploads);
+	pthread_mutex_lock(&room->lock);
+	room->uploads--;
+	pthread_mutex_unlock(&room->lock);
 }
 
 void sess_room_get_info(struct sess_room *room, struct sess_room_info *out)

@@ -23,9 +23,12 @@ int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err
 /* No session is left.  Waits for the workers. */
 void sess_room_free(struct sess_room *room);
 
-/* One more session; false when there are too many. */
-bool sess_room_enter(struct sess_room *room);
-void sess_room_leave(struct sess_room *room);
+/* SESS, whose sender is ready, is one more session; false when there are too many. */
+bool sess_room_enter(struct sess_room *room, struct sess *sess);
+void sess_room_leave(struct sess_room *room, struct sess *sess);
+
+/* Ends all sessions, also those whose clients take nothing. */
+void sess_room_interrupt(struct sess_room *room);
 
 /* One more upload: each may have OPS_WINDOW bytes waiting.  False when there are too many. */
 bool sess_room_begin_upload(struct sess_room *room);

@@ -147,12 +147,13 @@ static int start(struct link *link, const struct call *call, struct error *err)
 	return 0;
 }
 
-/* SPAN: nanoseconds that the caller was willing to wait. */
 static int too_late(int64_t span, struct error *err)
 {
+	double seconds = span > 0 ? (double)span / (double)NSEC_PER_SEC : 0;
+
 	return error_set(err, ETIMEDOUT,
-			 "the guest did not answer within %.3g s: it is busy, or gone",
-			 (double)span / (double)NSEC_PER_SEC);
+			 "the guest did not answer within %.*f s: it is busy, or gone",
+			 seconds < 1 ? 2 : 0, seconds);
 }
 
 /* When a caller gives up: an attempt that gets on gives it as much time again. */
@@ -199,7 +200,7 @@ static int get_made(struct link *link, const struct call *call, struct error *er
 	if (link->ended)
 		return detached(err);
 	if (!call_remaining_ms(call))
-		return error_set(err, ETIMEDOUT, "no time was left to ask the guest");
+		return too_late(0, err);
 	if (link->making)
 		return await(link, call, err);
 	rc = guest_admit(link->guest, err);

@@ -38,23 +38,14 @@ struct running {
 static void start(struct running *running, const char *option, const char *value)
 {
 	char workspace[96], listen[128], ready[16];
-	const char *argv[] = { getenv("VSOCKFS_AGENT"),
-			       "--listen",
-			       listen,
-			       "--workspace",
-			       workspace,
-			       "--run-dir",
-			       NULL,
-			       "--ready-fd",
-			       ready,
-			       option,
-			       value,
-			       NULL };
+	const char *agent = getenv("VSOCKFS_AGENT");
+	const char *argv[] = { agent, "--listen",   listen, "--workspace", workspace, "--run-dir",
+			       NULL,  "--ready-fd", ready,  option,        value,     NULL };
 	int ends[2];
 	char byte;
 
 	*running = (struct running){ .top = "/tmp/agent-options-XXXXXX" };
-	assert_non_null(argv[0]);
+	assert_non_null(agent);
 	assert_non_null(mkdtemp(running->top));
 	argv[6] = running->top;
 	snprintf(running->socket, sizeof(running->socket), "%s/socket", running->top);
@@ -65,7 +56,8 @@ static void start(struct running *running, const char *option, const char *value
 	running->pid = fork();
 	assert_true(running->pid >= 0);
 	if (running->pid == 0) {
-		execv(argv[0], (char *const *)argv);
+		if (agent)
+			execv(agent, (char *const *)argv);
 		_exit(127);
 	}
 	close(ends[1]);
@@ -159,12 +151,36 @@ static void test_service_keeps_it(void **state)
 	stop(&running);
 }
 
+/* A client that takes nothing does not keep the agent from its end. */
+static void test_end_with_a_stuck_client(void **state)
+{
+	/* OP_STAT of the workspace, call 1: again and again, for its answers are quick. */
+	static const unsigned char call[] = { 8, 0, 0, 0, 1, 0, 0, 0, 1, 0,
+					      1, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	struct running running;
+	char answer[4096];
+	int session;
+
+	(void)state;
+	start(&running, "--idle-exit", IDLE);
+	session = ask(&running, HELLO, answer);
+	assert_int_equal(fcntl(session, F_SETFL, O_NONBLOCK), 0);
+	/* Until nothing more goes in: then the agent is stuck in an answer. */
+	for (struct pollfd wait = { .fd = session, .events = POLLOUT }; poll(&wait, 1, 500) == 1;) {
+		if (send(session, call, sizeof(call), MSG_NOSIGNAL) < 0)
+			assert_int_equal(errno, EAGAIN);
+	}
+	stop(&running);
+	close(session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_session),
 		cmocka_unit_test(test_idle_exit),
 		cmocka_unit_test(test_service_keeps_it),
+		cmocka_unit_test(test_end_with_a_stuck_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

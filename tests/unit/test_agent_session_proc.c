@@ -193,6 +193,7 @@ static void run_that_is_replaced_has_ended(void **state)
 	assert_true(json_is_true(json_object_get(out->result, "ended")));
 	assert_string_equal(buf_str(&out->data), "old\n");
 	flow_free(out);
+	drop(proc_call(c, OP_SERVICE_STOP, "{'service_name': 'app'}"));
 }
 
 static void dialects_share_services_and_shells(void **state)

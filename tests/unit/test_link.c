@@ -1,206 +1,297 @@
 /*
- * test_link.c - the session that a guest has, on the bundled agent, and what becomes of it when it breaks.
+ * test_link.c - which dialect a guest speaks, and sessions with scripted agents.
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "tests/unit/cmocka_all.h"
 
-#include "bundled_agent.h"
 #include "guest_fixture.h"
-#include "link_kit.h"
+#include "protocol/session/link.h"
 
-/*
- * Against the bundled agent
- */
+#define SESSION                                                                                    \
+	"{\"dialect\": \"session/1\", \"agent\": \"test\", \"version\": \"7\", \"build\": "        \
+	"\"b0\"}\n"
 
-static void test_session(void **state)
+/* A call's frame without arguments: the header and the deadline. */
+#define P_CALL P_BYTES(16)
+
+/* A call of OP without arguments, to a scripted agent. */
+static int ask(struct guest *guest, enum session_op op, struct error *err)
 {
-	struct bundled_agent agent;
-	struct guest *guest;
+	struct call call = call_within(LONG, NULL);
+
+	return link_call(guest_link(guest), &call, op, NULL, NULL, NULL, err);
+}
+
+static int hello(struct guest *guest, struct error *err)
+{
+	struct call call = call_within(LONG, NULL);
+
+	return guest_hello(guest, &call, err);
+}
+
+static struct link_info info_of(struct guest *guest)
+{
+	struct link_info info;
+
+	link_get_info(guest_link(guest), &info);
+	return info;
+}
+
+/* What a line-dialect agent answers; needs the guest's token. */
+static const char *line_answer(struct guest *guest, char *text, size_t size)
+{
+	snprintf(text, size, "{\"stdout\": \"\\nvsockfs-hello %s yes m68k lacks:\\n\"}",
+		 guest_token(guest));
+	return text;
+}
+
+static void test_line_dialect(void **state)
+{
+	static char answer[256];
+	const struct peer_step script[] = { P_LINE, P_SAY(answer), P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct call call = call_within(LONG, NULL);
 	struct error err = { 0 };
 	enum dialect dialect;
+	struct mux *mux;
+	const char *sent;
+
+	(void)state;
+	line_answer(guest, answer, sizeof(answer));
+	assert_int_equal(link_dialect(guest_link(guest), &call, &dialect, &err), 0);
+	assert_int_equal(dialect, DIALECT_LINE);
+	assert_string_equal(status_of(guest).machine, "m68k");
+	assert_int_equal(link_mux(guest_link(guest), &call, &mux, &err), -EOPNOTSUPP);
+	assert_int_equal(ask(guest, OP_INFO, &err), -EOPNOTSUPP);
+	expect_text(&err, "unix:");
+	assert_int_equal(peer_accepted(peer), 1);
+	sent = peer_received(peer, 0);
+	assert_int_equal(strncmp(sent,
+				 "{\"action\": \"hello\", \"dialects\": [\"session/1\"], "
+				 "\"command\": \"",
+				 59),
+			 0);
+	assert_non_null(strstr(sent, "\", \"timeout_seconds\": 10}\n"));
+	assert_false(peer_left_early(peer, 0));
+
+	/* asked again, it is one request again */
+	assert_int_equal(hello(guest, &err), 0);
+	assert_int_equal(peer_accepted(peer), 2);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+/* Answers that are neither: the command is then asked plainly. */
+static void falls_back(const char *first, const char *why)
+{
+	static char answer[256];
+	const struct peer_step strange[] = { P_LINE, P_SAY(first), P_CLOSE };
+	const struct peer_step plain[] = { P_LINE, P_SAY(answer), P_CLOSE };
+	const struct peer_step *scripts[] = { strange, plain };
+	struct peer *peer = peer_start(scripts, 2, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+	struct link_info info;
+
+	line_answer(guest, answer, sizeof(answer));
+	if (hello(guest, &err))
+		fail_msg("%s", err.text);
+	info = info_of(guest);
+	assert_int_equal(info.dialect, DIALECT_LINE);
+	if (!strstr(info.why_line, why))
+		fail_msg("'%s' does not have '%s'", info.why_line, why);
+	assert_int_equal(strncmp(peer_received(peer, 1), "{\"command\": ", 12), 0);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+static void test_fallback(void **state)
+{
+	(void)state;
+	falls_back("{\"dialect\": \"session/9\"}\n", "session/9");
+	falls_back("{\"dialect\": \"\\u001b[2J\"}\n", "dialect");
+	falls_back("{\"error\": \"this agent speaks session/9 only\"}\n", "session/9 only");
+	falls_back("{\"error\": \"unknown action\", \"dialect\": \"session/1\"}\n",
+		   "unknown action");
+}
+
+static void fails(const struct peer_step *script, int rc)
+{
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), 2);
+	struct error err = { 0 };
+
+	assert_int_equal(hello(guest, &err), rc);
+	assert_int_not_equal(err.text[0], '\0');
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+static void test_no_answer_at_all(void **state)
+{
+	static const struct peer_step eager[] = { P_LINE, P_SAY("{\"dialect\": \"session/1\"}\nx"),
+						  P_CLOSE };
+	static const struct peer_step number[] = { P_LINE, P_SAY("{\"dialect\": 1}\n"), P_CLOSE };
+	static const struct peer_step nothing[] = { P_LINE, P_CLOSE };
+	static const struct peer_step list[] = { P_LINE, P_SAY("[]\n"), P_CLOSE };
+
+	(void)state;
+	fails(eager, -EPROTO);
+	fails(number, -EPROTO);
+	fails(nothing, -EPROTO);
+	fails(list, -EPROTO);
+}
+
+/* The session may come in pieces; what the agent calls itself is not shown as it stands. */
+static void test_hello_in_pieces(void **state)
+{
+	static const struct peer_step script[] = {
+		P_LINE,
+		P_DRIBBLE("{\"dialect\": \"session/1\", \"agent\": \"a\\nb\", \"build\": 7, "
+			  "\"machine\": \"riscv64\", \"more\": {}}\n"),
+		P_PAUSE,
+		P_CLOSE,
+	};
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(hello(guest, &err), 0);
+	assert_int_equal(info_of(guest).dialect, DIALECT_SESSION);
+	assert_string_equal(info_of(guest).agent, "a");
+	assert_string_equal(info_of(guest).build, "");
+	assert_string_equal(status_of(guest).machine, "riscv64");
+	peer_wait_paused(peer);
+	peer_go(peer);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+/* What changes nothing goes over one more session; of the rest nobody knows. */
+static void test_repeating(void **state)
+{
+	static const struct peer_step script[] = { P_LINE, P_SAY(SESSION), P_CALL, P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(ask(guest, OP_STAT, &err), -EIO);
+	expect_text(&err, "again");
+	assert_int_equal(peer_accepted(peer), 2);
+	assert_int_equal(ask(guest, OP_MKDIR, &err), -EIO);
+	expect_text(&err, "not known");
+	expect_text(&err, "mkdir");
+	assert_int_equal(peer_accepted(peer), 3);
+	assert_int_equal(ask(guest, OP_READ, &err), -EINVAL);
+	assert_int_equal(peer_accepted(peer), 3);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+/* Sessions that break at once do not keep a caller busy for ever. */
+static void test_broken_at_once(void **state)
+{
+	static const struct peer_step script[] = { P_LINE, P_SAY(SESSION), P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask(guest, OP_MKDIR, &err), -EIO);
+	assert_true(peer_accepted(peer) <= 9);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+struct asker {
+	pthread_t thread;
+	struct guest *guest;
+	struct mux *mux;
+	int rc;
+};
+
+static void *ask_for_mux(void *arg)
+{
+	struct asker *asker = arg;
 	struct call call = call_within(LONG, NULL);
-	uint64_t first = 0, second = 0;
-	struct utsname here;
 
-	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, LONG);
-	if (link_kit_hello(guest, &err))
-		fail_msg("%s", err.text);
-	assert_int_equal(status_of(guest).requests, 1);
-	assert_int_equal(status_of(guest).state, GUEST_UP);
-	assert_true(status_of(guest).round_trip > 0);
-
-	assert_int_equal(link_dialect(guest_link(guest), &call, &dialect, NULL), 0);
-	assert_int_equal(dialect, DIALECT_SESSION);
-	assert_string_equal(link_kit_info_of(guest).agent, "vsockfs-agent " VSOCKFS_VERSION);
-	assert_int_equal(strlen(link_kit_info_of(guest).build), 40);
-	assert_false(link_kit_info_of(guest).delivered);
-	uname(&here);
-	assert_string_equal(status_of(guest).machine, here.machine);
-	assert_string_equal(link_kit_info_of(guest).why_line, "");
-	assert_int_equal(status_of(guest).requests, 1);
-
-	assert_int_equal(link_kit_stat_root(guest, LONG, &first, &err), 0);
-	assert_int_equal(link_kit_stat_root(guest, LONG, &second, &err), 0);
-	assert_int_equal(first, second);
-	assert_int_equal(status_of(guest).requests, 3);
-	assert_true(status_of(guest).bytes_received > OPS_ATTR_SIZE);
-
-	/* whoever asks anew asks the session that there is */
-	assert_int_equal(link_kit_hello(guest, &err), 0);
-	assert_int_equal(link_kit_stat_root(guest, LONG, &second, &err), 0);
-	assert_int_equal(first, second);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	asker->rc = link_mux(guest_link(asker->guest), &call, &asker->mux, NULL);
+	return NULL;
 }
 
-static void test_session_is_remade(void **state)
+static void test_single_flight(void **state)
 {
-	struct bundled_agent agent;
-	struct guest *guest;
+	static const struct peer_step script[] = { P_LINE, P_PAUSE, P_SAY(SESSION), P_BYTES(1000),
+						   P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct call moment = call_within(0.02, NULL);
+	struct asker askers[8];
 	struct error err = { 0 };
-	uint64_t first = 0, second = 0;
+	struct mux *mux;
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, LONG);
-	assert_int_equal(link_kit_stat_root(guest, LONG, &first, &err), 0);
-	bundled_agent_kill(&agent);
-	bundled_agent_start(&agent, NULL);
-	if (link_kit_stat_root(guest, LONG, &second, &err))
-		fail_msg("%s", err.text);
-	assert_int_not_equal(first, second);
+	for (int i = 0; i < 8; i++) {
+		askers[i] = (struct asker){ .guest = guest };
+		pthread_create(&askers[i].thread, NULL, ask_for_mux, &askers[i]);
+	}
+	peer_wait_paused(peer);
+	/* one who gives up changes nothing for the others */
+	assert_int_equal(link_mux(guest_link(guest), &moment, &mux, &err), -ETIMEDOUT);
+	peer_go(peer);
+	for (int i = 0; i < 8; i++) {
+		pthread_join(askers[i].thread, NULL);
+		assert_int_equal(askers[i].rc, 0);
+		assert_ptr_equal(askers[i].mux, askers[0].mux);
+		mux_unref(askers[i].mux);
+	}
+	assert_int_equal(peer_accepted(peer), 1);
 	guest_unref(guest);
-	bundled_agent_close(&agent);
+	peer_stop(peer);
 }
 
-/* An agent that is away makes the guest gone, and it comes back by itself. */
-static void test_gone_and_back(void **state)
+static void test_interrupted(void **state)
 {
-	struct bundled_agent agent;
-	struct guest *guest;
-	struct error err = { 0 };
-	int64_t began;
-
-	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
-	assert_int_equal(link_kit_stat_root(guest, 0.5, NULL, &err), 0);
-	bundled_agent_kill(&agent);
-	unlink(agent.socket);
-	assert_int_equal(link_kit_stat_root(guest, LONG, NULL, &err), -ENOTCONN);
-	expect_text(&err, "no socket");
-	began = call_now();
-	assert_int_equal(link_kit_stat_root(guest, LONG, NULL, &err), -ENOTCONN);
-	expect_text(&err, "gone");
-	assert_true(call_now() - began < 400 * INT64_C(1000000));
-
-	bundled_agent_start(&agent, NULL);
-	while (link_kit_stat_root(guest, LONG, NULL, NULL))
-		link_kit_breathe();
-	assert_int_equal(status_of(guest).state, GUEST_UP);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
-}
-
-/* One that stands still costs its first caller the deadline, and goes on with the same session. */
-static void test_silent(void **state)
-{
-	struct bundled_agent agent;
-	struct guest *guest;
-	struct error err = { 0 };
-	uint64_t first = 0, second = 0;
-	int64_t began;
-
-	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
-	assert_int_equal(link_kit_stat_root(guest, 0.5, &first, &err), 0);
-	bundled_agent_stop(&agent);
-	assert_int_equal(link_kit_stat_root(guest, 0.1, NULL, &err), -ETIMEDOUT);
-	assert_int_equal(status_of(guest).state, GUEST_UP);
-	assert_int_equal(link_kit_stat_root(guest, 0.5, NULL, &err), -ETIMEDOUT);
-	assert_int_equal(status_of(guest).state, GUEST_GONE);
-	began = call_now();
-	assert_int_equal(link_kit_stat_root(guest, LONG, NULL, &err), -ENOTCONN);
-	expect_text(&err, "not answered");
-	assert_true(call_now() - began < 400 * INT64_C(1000000));
-	kill(agent.pid, SIGCONT);
-	while (link_kit_stat_root(guest, LONG, &second, NULL))
-		link_kit_breathe();
-	assert_true(status_of(guest).state == GUEST_UP);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
-}
-
-/* Those who call the mux itself need not tell: the next caller finds out. */
-static void test_silent_to_mux(void **state)
-{
-	struct bundled_agent agent;
-	struct call call = call_within(LONG, NULL), nap;
-	struct mux_ticket *ticket;
-	struct mux *mux, *other;
-	struct guest *guest;
+	static const struct peer_step script[] = { P_LINE, P_PAUSE, P_SAY(SESSION), P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct cancel cancel;
+	struct call call = call_within(LONG, &cancel);
 	struct error err = { 0 };
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
-	assert_int_equal(link_mux(guest_link(guest), &call, &mux, &err), 0);
-	bundled_agent_stop(&agent);
-	assert_int_equal(mux_begin(mux, &call, OP_INFO, NULL, &ticket, &err), 0);
-	nap = call_within(0.5, NULL);
-	assert_int_equal(mux_wait(ticket, &nap, &err), -ETIMEDOUT);
-	assert_int_equal(link_mux(guest_link(guest), &call, &other, &err), -ENOTCONN);
-	assert_int_equal(status_of(guest).state, GUEST_GONE);
-	kill(agent.pid, SIGCONT);
-	assert_int_equal(mux_finish(ticket, &call, NULL, NULL, &err), 0); /* late, but an answer */
-	assert_int_equal(status_of(guest).state, GUEST_UP);
-	assert_int_equal(link_mux(guest_link(guest), &call, &other, &err), 0);
-	mux_unref(mux);
-	mux_unref(other);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
-}
-
-static void test_no_session_agent(void **state)
-{
-	struct bundled_agent agent;
-	struct guest *guest;
-	struct error err = { 0 };
-
-	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, "--no-session");
-	guest = make_guest("unix:", agent.socket, LONG);
-	/* It runs the command on this machine, which may have no /workspace. */
-	assert_true(link_kit_hello(guest, &err) == 0 || err.code == ENOENT);
-	assert_int_equal(status_of(guest).requests, 1);
-	assert_int_equal(link_kit_info_of(guest).dialect, DIALECT_LINE);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	cancel_init(&cancel);
+	cancel_fire(&cancel);
+	assert_int_equal(guest_hello(guest, &call, &err), -EINTR);
+	peer_wait_paused(peer);
+	peer_go(peer);
+	guest_unref(guest); /* who makes the session is called back */
+	cancel_destroy(&cancel);
+	peer_stop(peer);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_session),       cmocka_unit_test(test_session_is_remade),
-		cmocka_unit_test(test_gone_and_back), cmocka_unit_test(test_silent),
-		cmocka_unit_test(test_silent_to_mux), cmocka_unit_test(test_no_session_agent),
+		cmocka_unit_test(test_line_dialect),     cmocka_unit_test(test_fallback),
+		cmocka_unit_test(test_no_answer_at_all), cmocka_unit_test(test_hello_in_pieces),
+		cmocka_unit_test(test_repeating),        cmocka_unit_test(test_broken_at_once),
+		cmocka_unit_test(test_single_flight),    cmocka_unit_test(test_interrupted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -252,7 +252,9 @@ static void agents_that_forget_are_told_from_those_that_know(void **state)
 
 	ok(w, sproc_command_start(w->room, &w->call, "echo out; exec sleep 100", &plain, -1, 0, 0,
 				  &command, &w->err));
+	ok(w, sproc_command_status(command, &w->call, &status, &w->err));
 	bundled_agent_kill(&w->agent);
+	kill((pid_t)-status.pid, SIGKILL);
 	bundled_agent_start(&w->agent, NULL);
 	assert_int_equal(sproc_command_status(command, &w->call, &status, &w->err), -ENOENT);
 	assert_int_equal(sproc_command_read(command, &w->call, 1, 0, bytes, 10, &w->err), -ENOENT);
