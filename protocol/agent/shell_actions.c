@@ -75,7 +75,7 @@ int action_open_shell(struct request *request, struct reply *reply, struct error
 		rc = request_int(request, "rows", DEFAULT_ROWS, 1, MAX_SIZE, &rows, err);
 	if (rc < 0)
 		return rc;
-	if (cwd[0] != '/')
+	if (!cwd || cwd[0] != '/')
 		return error_set(err, EINVAL, "cwd must be an absolute path");
 	host_cwd = workspace_host_path(request->agent, cwd);
 	if (!host_cwd)

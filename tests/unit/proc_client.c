@@ -34,8 +34,9 @@ static struct flow *begin_with(struct agent_client *client, unsigned op, struct 
 	return flow;
 }
 
-static struct flow *begin(struct agent_client *client, unsigned op, const char *format,
-			  va_list list)
+__attribute__((format(printf, 3, 0))) static struct flow *begin(struct agent_client *client,
+								unsigned op, const char *format,
+								va_list list)
 {
 	struct buf args = BUF_INIT(FRAME_BODY_MAX);
 	char *text = NULL;
