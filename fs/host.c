@@ -42,8 +42,10 @@ static void entry_changed(void *arg, struct vnode *dir, const char *name)
 	struct node_table *nodes = host->nodes;
 	uint64_t id = nodes ? node_id(nodes, dir) : 0;
 
-	if (id)
-		notify_entry(host->notify, id, name, false);
+	if (!id)
+		return;
+	notify_entry(host->notify, id, name, false);
+	notify_wait(host->notify);
 }
 
 void host_init(struct host *host, const struct options *options, struct notify *notify)

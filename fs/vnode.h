@@ -178,7 +178,10 @@ struct vn_host {
 	 * when this returns.  Blocks; hold no lock; not from a read or lookup of that mirror.
 	 */
 	void (*invalidate)(void *arg, struct vnode *mirror, const char *path);
-	/* The name NAME in DIR is gone or new, by somebody else's doing. */
+	/*
+	 * The name NAME in DIR is gone or new, by somebody else's doing; the kernel knows when this returns.
+	 * Blocks; hold no lock; not from an operation of DIR.
+	 */
 	void (*entry_changed)(void *arg, struct vnode *dir, const char *name);
 	const struct guest_options *guest_options;
 	uid_t uid; /* who owns control files */
