@@ -69,12 +69,12 @@ def below_workspace(text):
     return path
 
 
-def request_env(request):
+def request_env(request, base=os.environ):
     env = request.get("env") or {}
     for name in env:
         if not ENV_NAME.fullmatch(name):
             raise AgentError(f"invalid environment variable name: {name!r}")
-    return {**os.environ, **{name: str(value) for name, value in env.items()}}
+    return {**base, **{name: str(value) for name, value in env.items()}}
 
 
 def artifact_type(path):
@@ -190,7 +190,7 @@ class Shell:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.cols, 0, 0))
         command = ["bash", "--noprofile", "--norc", "-i"] if shutil.which("bash") else ["sh", "-i"]
-        env = {"TERM": "xterm-256color", **request_env(request), "PS1": "pyro$ "}
+        env = {**os.environ, "TERM": "xterm-256color", **request_env(request, {}), "PS1": "pyro$ "}
         try:
             self.process = subprocess.Popen(
                 command, stdin=slave, stdout=slave, stderr=slave, cwd=self.cwd, env=env,
