@@ -16,7 +16,7 @@
 #include "protocol/agent/session_hello.h"
 #include "protocol/build_id.h"
 
-#define MAX_IDLE_SECONDS (366 * 24 * 3600)
+#define MAX_IDLE_SECONDS (366L * 24 * 3600)
 
 static const char usage[] =
 	"usage: vsockfs-agent --listen ADDRESS [--listen ADDRESS...] [options]\n"

@@ -59,7 +59,8 @@ int redact_init(struct redact *redact, const json_t *values, struct error *err)
 void redact_free(struct redact *redact)
 {
 	for (size_t i = 0; i < redact->count; i++) {
-		explicit_bzero(redact->values[i].bytes, redact->values[i].len);
+		if (redact->values[i].bytes)
+			explicit_bzero(redact->values[i].bytes, redact->values[i].len);
 		free(redact->values[i].bytes);
 	}
 	free(redact->values);
