@@ -130,7 +130,7 @@ static int parse(int argc, char **argv, struct settings *settings)
 			break;
 		case IDLE_EXIT:
 			if (!parse_seconds(optarg, &settings->agent.idle_exit_seconds)) {
-				fprintf(stderr, "vsockfs-agent: --idle-exit %s: 1 to %d\n", optarg,
+				fprintf(stderr, "vsockfs-agent: --idle-exit %s: 1 to %ld\n", optarg,
 					MAX_IDLE_SECONDS);
 				return 2;
 			}

@@ -138,7 +138,9 @@ def test_output_grows_and_is_read_byte_for_byte(m):
     unit = bytes(range(256)) + b"\xff\xfe\r\n\r\0"
     put(m.w / "unit", unit)
     path = make(m, "exec", "bytes")
-    ctl(path, "start for i in $(seq 1 60); do cat unit; cat unit >&2; sleep 0.02; done")
+    # It pauses twice until what it has written was seen.
+    ctl(path, "start for i in $(seq 1 60); do cat unit; cat unit >&2; "
+        "case $i in 20|40) until [ -e go$i ]; do sleep 0.02; done;; esac; done")
     out = os.open(path / "stdout", os.O_RDONLY)
     seen, sizes = b"", set()
     while True:
@@ -146,6 +148,9 @@ def test_output_grows_and_is_read_byte_for_byte(m):
         while piece := os.read(out, 1000):
             seen += piece
         sizes.add(os.stat(path / "stdout").st_size)
+        for count in (20, 40):
+            if os.stat(path / "stdout").st_size == count * len(unit):
+                (m.guest.workspace / f"go{count}").touch()
         assert (unit * 60).startswith(seen)
         if ended:
             break
