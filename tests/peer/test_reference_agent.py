@@ -520,6 +520,7 @@ def test_shell_control_characters_and_signals(guest):
 def test_shell_that_ended_is_stopped_until_closed(guest):
     ask(guest, {"action": "open_shell", "shell_id": "s"})
     write(guest, "exit 7")
+    shell_text(guest, "exit 7")
     done = wait_until(lambda: (r := ask(guest, {"action": "read_shell", "shell_id": "s"}))[
         "state"] == "stopped" and r, "the shell ends")
     assert done["exit_code"] == 7 and done["ended_at"] and "exit 7" in done["output"]
