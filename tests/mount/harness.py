@@ -24,6 +24,9 @@ PEER = ROOT / "tests/peer"
 sys.path.insert(0, str(PEER))
 import sandbox  # noqa: E402
 
+# Started in the background of a script the tests would ignore it, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PATIENCE = 20        # seconds for what should be quick
 REFERENCE_DIED = 86  # the reference peer's exit status when a client left too early
 

@@ -573,6 +573,29 @@ def test_shell_control_c_reaches_the_job(m, shell):
     read_until(fd, b"onward\r\n")
 
 
+def test_control_c_when_the_agent_was_started_in_the_background(yard):
+    """`vsockfs-agent &` in a boot script ignores SIGINT and SIGQUIT; its shells must not."""
+    numbers = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        guest = yard.guest("unix")
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+    m = yard.mount(guest)
+    path = make(m, "shells")
+    fd = os.open(path / "cons", os.O_RDWR)
+    os.write(fd, b"sleep 1000; echo rc=$?\n")
+    read_until(fd, b"rc=$?\r\n")
+    os.write(fd, b"\x03")
+    os.write(fd, b"echo on''ward\n")
+    read_until(fd, b"onward\r\n")
+    os.close(fd)
+    command = make(m, "exec")
+    ctl(command, "start exec sleep 1000", "kill TERM")
+    assert text(command / "wait") == "143\n"
+
+
 def test_shell_settings(m):
     os.mkdir(m.w / "sub")
     path = make(m, "shells")
