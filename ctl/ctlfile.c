@@ -20,6 +20,7 @@ struct ctl_open {
 	struct vlock lock;     /* writes of one open file come one after the other */
 	struct buf partial;    /* lock; the beginning of a line */
 	unsigned line;         /* lock; lines so far */
+	int failed;            /* lock; of a line since the last flush, 0 or -errno */
 	struct text_snapshot snapshot;
 };
 
@@ -176,13 +177,17 @@ static int keep_partial(struct ctl_open *ctl, const char *bytes, size_t len)
 	return -EINVAL;
 }
 
-/* Runs the whole lines in BYTES, the first of which may have begun earlier.  ctl->lock held. */
+/*
+ * Runs the whole lines in BYTES, the first of which may have begun earlier.  A shell's printf may
+ * give each line a write(2) of its own and go on after one that failed, so what stops the rest
+ * has to outlast the write.  ctl->lock held.
+ */
 static int run_lines(struct ctl_open *ctl, const struct call *call, const char *bytes, size_t len)
 {
 	const char *end = bytes + len;
 	const char *newline;
 	bool ran = false;
-	int rc = 0;
+	int rc = ctl->failed;
 
 	while (rc == 0 && (newline = memchr(bytes, '\n', (size_t)(end - bytes)))) {
 		rc = keep_partial(ctl, bytes, (size_t)(newline - bytes));
@@ -196,6 +201,7 @@ static int run_lines(struct ctl_open *ctl, const struct call *call, const char *
 		rc = keep_partial(ctl, bytes, (size_t)(end - bytes));
 	if (rc == 0 && ran)
 		tree_set_error(ctl->object, NULL);
+	ctl->failed = rc;
 	return rc;
 }
 
@@ -233,6 +239,7 @@ static int ctl_flush(struct vnode *vnode, const struct call *call, struct vn_fil
 		return rc;
 	if (ctl->partial.len > 0)
 		rc = run_lines(ctl, call, "\n", 1);
+	ctl->failed = 0;
 	vlock_release(&ctl->lock);
 	return rc;
 }

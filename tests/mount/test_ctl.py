@@ -142,6 +142,31 @@ def test_the_first_bad_line_stops_the_rest(m):
     assert text(path / "exit_code") == "0\n"
 
 
+def test_the_first_bad_line_stops_the_rest_of_a_shells_printf(m):
+    """bash gives each line a write of its own, and goes on after one that failed."""
+    path = make(m, "exec")
+    done = subprocess.run(["bash", "-c", r"printf 'nonsense\nenv A=1\nstart true\n' > ctl"],
+                          cwd=path, check=False, capture_output=True, text=True)
+    assert done.returncode == 1 and "Invalid argument" in done.stderr
+    assert "A=1" not in text(path / "ctl")
+    assert keyed(path / "status")["state"] == "new"
+    assert errors(path).startswith("line 1: ") and "nonsense" in errors(path)
+    # A shell that keeps the file open begins anew with each redirection.
+    script = "exec 3>ctl; echo nonsense >&3; echo 'env B=2' >&3; printf 'run echo $B\\n' >&3"
+    sh(script.replace("nonsense >&3", "nonsense >&3 || :"), path)
+    assert text(path / "stdout") == "2\n"
+    # A program that keeps it does so by closing a descriptor.
+    fd = os.open(path / "ctl", os.O_WRONLY)
+    for line in (b"nonsense\n", b"env C=3\n", b"env C="):
+        with fails(errno.EINVAL):
+            os.write(fd, line)
+    os.close(os.dup(fd))
+    os.write(fd, b"env D=4\n")
+    os.close(fd)
+    settings = text(path / "ctl")
+    assert "env D=4\n" in settings and "env C=" not in settings
+
+
 def test_lines_may_come_in_pieces(m):
     path = make(m, "exec")
     fd = os.open(path / "ctl", os.O_WRONLY)
