@@ -164,6 +164,16 @@ int sess_op_symlink(struct sess_call *call, struct unpack *args, struct buf *res
 	return add_attr(&spot, result, err);
 }
 
+/* For link(2), which judges the workspace itself like any other directory, in its turn. */
+static int link_spot(const struct sess *sess, struct spot *spot, struct error *err)
+{
+	if (spot->path[0])
+		return spot_open(sess, spot, 0, err);
+	spot->name = ".";
+	spot->parent = sess_path_open(sess, "", err);
+	return spot->parent < 0 ? spot->parent : 0;
+}
+
 int sess_op_link(struct sess_call *call, struct unpack *args, struct buf *result, struct error *err)
 {
 	autospot struct spot from = SPOT_NONE;
@@ -174,10 +184,10 @@ int sess_op_link(struct sess_call *call, struct unpack *args, struct buf *result
 	if (rc == 0)
 		rc = unpack_done(args, "link", err);
 	if (rc == 0)
-		rc = spot_open(call->sess, &from, EPERM, err);
+		rc = link_spot(call->sess, &from, err);
 	if (rc < 0)
 		return rc;
-	rc = spot_open(call->sess, &to, EEXIST, err);
+	rc = link_spot(call->sess, &to, err);
 	/* Where both are wrong, link(2) tells of the first. */
 	if (rc < 0 && fstatat(from.parent, from.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(err, &from);

@@ -233,10 +233,48 @@ static void test_model(void **state)
 	agent_world_close(&twin.world);
 }
 
+/* Which of two names is judged first shows where both are wrong. */
+static void test_link_pairs(void **state)
+{
+	static const char plant[] = "mkdir d; echo x >f; ln -s d ld; ln -s f lf; ln -s no l; "
+				    "ln -s loop loop; mkfifo p; touch d/f";
+	static const char *const paths[] = {
+		"",     "f",      "d",    "l",   "ld",   "p",    "no",    "f/x",    "d/f",
+		"d/no", "d/no/x", "no/x", "l/x", "lf/x", "ld/f", "ld/no", "loop/x", "loop",
+	};
+	enum { COUNT = sizeof(paths) / sizeof(paths[0]) };
+	struct twin twin = { 0 };
+
+	(void)state;
+	agent_world_open(&twin.world);
+	client_open(&twin.client, &twin.world);
+	twin.model = open(twin.world.outside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	agent_world_run(&twin.world, plant);
+	agent_world_run(&twin.world, "cp -a . ../outside");
+	for (int i = 0; i < COUNT * COUNT; i++) {
+		const char *from = paths[i / COUNT], *to = paths[i % COUNT];
+		int model = code_of(
+			linkat(twin.model, *from ? from : ".", twin.model, *to ? to : ".", 0));
+		int code = call_session(&twin, OP_LINK, args_of("ss", from, to), NULL);
+
+		if (code != model)
+			fail_msg("link '%s' '%s': %s, but %s", from, to, strerror(code),
+				 strerror(model));
+		if (!code) {
+			unlinkat(twin.model, to, 0);
+			unlinkat(twin.world.dir, to, 0);
+		}
+	}
+	close(twin.model);
+	client_close(&twin.client);
+	agent_world_close(&twin.world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_link_pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

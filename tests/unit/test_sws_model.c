@@ -102,15 +102,6 @@ static int breaking_stat(struct sws *ws, const struct call *call, const char *pa
 	return rc;
 }
 
-/* The bundled agent looks at the directory of the new name before it looks for the old one. */
-static int ordered_link(struct sws *ws, const struct call *call, const char *from, const char *to,
-			struct ws_attr *out, struct error *err)
-{
-	int rc = sws_stat(ws, call, from, out, err);
-
-	return rc ? rc : sws_link(ws, call, from, to, out, err);
-}
-
 #define lws_file sws_file
 #define lws_open sws_open
 #define lws_close sws_close
@@ -123,7 +114,7 @@ static int ordered_link(struct sws *ws, const struct call *call, const char *fro
 #define lws_mkdir sws_mkdir
 #define lws_rmdir sws_rmdir
 #define lws_symlink sws_symlink
-#define lws_link ordered_link
+#define lws_link sws_link
 #define lws_list sws_list
 #define lws_readlink sws_readlink
 #define lws_sync sws_sync
