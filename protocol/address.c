@@ -20,7 +20,7 @@ static const char usage[] = "it is [NAME=]firecracker:PATH[:PORT], "
 
 int address_check_name(const char *name, struct error *err)
 {
-	static const char *const taken[] = { "ctl", "status", "metrics", "version" };
+	static const char *const taken[] = { "ctl", "status", "metrics", "version", "error" };
 	size_t len = strlen(name);
 	bool good = len >= 1 && len <= LIMIT_ENTITY_NAME && isalnum((unsigned char)name[0]);
 

@@ -105,6 +105,13 @@ static void test_bad_ones(void **state)
 		{ "=unix:/x", "''" },
 		{ "ctl=unix:/x", "'ctl'" },
 		{ "version=unix:/x", "'version'" },
+		{ "error=unix:/x", "'error'" },
+		{ ".=unix:/x", "'.'" },
+		{ "..=unix:/x", "'..'" },
+		{ "/=unix:/x", "'/'" },
+		{ "a\x01z=unix:/x", "'a?z'" },
+		{ "a\nz=unix:/x", "'a?z'" },
+		{ "\xc3\xa4=unix:/x", "digits" },
 		{ ".a=unix:/x", "'.a'" },
 		{ "a/b=unix:/x", "'a/b'" },
 		{ "a b=unix:/x", "'a b'" },
@@ -127,6 +134,7 @@ static void test_bad_ones(void **state)
 static void test_lengths(void **state)
 {
 	char text[PATH_MAX + 64], name[80];
+	struct error err = { 0 };
 	struct address got;
 
 	(void)state;
@@ -141,6 +149,10 @@ static void test_lengths(void **state)
 	assert_int_equal(address_check_name(name, NULL), -EINVAL);
 	snprintf(text, sizeof(text), "%s=unix:/x", name);
 	assert_int_equal(address_parse(text, &got, NULL), -EINVAL);
+	memset(text, 'n', 256); /* longer than a file's name may be */
+	strcpy(text + 256, "=unix:/x");
+	assert_int_equal(address_parse(text, &got, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "up to 64 "));
 
 	memset(text, 'p', sizeof(text));
 	memcpy(text, "unix:", 5);
