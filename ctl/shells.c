@@ -31,20 +31,24 @@ static int fresh_state(struct object *object, const struct call *call, enum shel
 static int verb_size(struct object *object, const struct call *call, const struct cmd *cmd,
 		     struct error *err)
 {
+	struct shell *shell = self(object);
+	struct call within = cguest_call(object->guest, call->cancel);
+	enum shell_state state = SHELL_NEW;
 	double cols = 0, rows = 0;
 	int rc = cmd_number(cmd->argv[0], 1, CELLS_MAX, true, "COLS", &cols, err);
 
-	(void)call;
 	if (rc == 0)
 		rc = cmd_number(cmd->argv[1], 1, CELLS_MAX, true, "ROWS", &rows, err);
+	if (rc == 0 && shell_state(shell) == SHELL_RUNNING)
+		rc = fresh_state(object, call, &state, err);
+	if (rc == 0 && state == SHELL_RUNNING)
+		rc = proc_shell_resize(cguest_guest(object), &within, shell->id, (int)cols,
+				       (int)rows, err);
 	if (rc < 0)
 		return rc;
-	if (shell_state(self(object)) == SHELL_RUNNING)
-		return error_set(err, EBUSY,
-				 "the size is set when a shell is opened; close it first");
 	pthread_mutex_lock(&object->lock);
-	self(object)->cols = (int)cols;
-	self(object)->rows = (int)rows;
+	shell->cols = (int)cols;
+	shell->rows = (int)rows;
 	pthread_mutex_unlock(&object->lock);
 	return 0;
 }

@@ -126,6 +126,12 @@ ssize_t proc_shell_write(struct guest *guest, const struct call *call, const cha
 	return BY_GUEST(guest, call, err, shell_write, id, bytes, len, err);
 }
 
+int proc_shell_resize(struct guest *guest, const struct call *call, const char *id, int cols,
+		      int rows, struct error *err)
+{
+	return BY_GUEST(guest, call, err, shell_resize, id, cols, rows, err);
+}
+
 int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err)
 {

@@ -121,6 +121,12 @@ ssize_t proc_shell_read(struct guest *guest, const struct call *call, const char
  */
 ssize_t proc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			 const void *bytes, size_t len, struct error *err);
+/*
+ * Changes the terminal's size while the shell runs; -EBUSY when it has ended, -EOPNOTSUPP over the
+ * line dialect.  COLS and ROWS from 1 to 32,767.
+ */
+int proc_shell_resize(struct guest *guest, const struct call *call, const char *id, int cols,
+		      int rows, struct error *err);
 int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err);
 int proc_shell_close(struct guest *guest, const struct call *call, const char *id,

@@ -34,6 +34,8 @@ ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const cha
 			 struct error *err);
 ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			  const void *bytes, size_t len, struct error *err);
+int lproc_shell_resize(struct guest *guest, const struct call *call, const char *id, int cols,
+		       int rows, struct error *err);
 int lproc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		       const char *signal, struct error *err);
 int lproc_shell_close(struct guest *guest, const struct call *call, const char *id,

@@ -147,6 +147,15 @@ ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const ch
 	return type(guest, call, id, bytes, portion(bytes, len), err);
 }
 
+int lproc_shell_resize(struct guest *guest, const struct call *call, const char *id, int cols,
+		       int rows, struct error *err)
+{
+	(void)guest, (void)call, (void)id, (void)cols, (void)rows;
+	return error_set(err, EOPNOTSUPP,
+			 "the guest's agent sets a shell's size only when it opens it: close it, "
+			 "or type `stty cols N rows M` into it");
+}
+
 int lproc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		       const char *signal, struct error *err)
 {

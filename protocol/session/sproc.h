@@ -41,6 +41,8 @@ ssize_t sproc_shell_read(struct sproc_room *room, const struct call *call, const
 			 struct error *err);
 ssize_t sproc_shell_write(struct sproc_room *room, const struct call *call, const char *id,
 			  const void *bytes, size_t len, struct error *err);
+int sproc_shell_resize(struct sproc_room *room, const struct call *call, const char *id, int cols,
+		       int rows, struct error *err);
 int sproc_shell_signal(struct sproc_room *room, const struct call *call, const char *id,
 		       const char *signal, struct error *err);
 int sproc_shell_close(struct sproc_room *room, const struct call *call, const char *id,

@@ -128,6 +128,18 @@ ssize_t sproc_shell_write(struct sproc_room *room, const struct call *call, cons
 	return rc ? rc : (ssize_t)taken;
 }
 
+int sproc_shell_resize(struct sproc_room *room, const struct call *call, const char *id, int cols,
+		       int rows, struct error *err)
+{
+	struct line_request request;
+
+	line_request_init(&request, NULL, err);
+	line_request_name(&request, "shell_id", id);
+	line_request_int(&request, "cols", cols);
+	line_request_int(&request, "rows", rows);
+	return sproc_ask(room, call, OP_SHELL_RESIZE, &request, NULL, err);
+}
+
 int sproc_shell_signal(struct sproc_room *room, const struct call *call, const char *id,
 		       const char *signal, struct error *err)
 {

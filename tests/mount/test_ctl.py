@@ -632,6 +632,15 @@ def test_shell_settings(m):
     assert b"22 77\r\n/workspace/sub\r\nval\r\n" in seen
     with fails(errno.EBUSY):
         ctl(path, "open")
+    if keyed(m.g / "status")["dialect"] == "line":
+        with fails(errno.ENOTSUP):
+            ctl(path, "size 80 24")
+        assert "stty" in errors(path)
+    else:
+        ctl(path, "size 80 24")
+        os.write(fd, b"stty size\n")
+        read_until(fd, b"24 80\r\n")
+        assert keyed(path / "status")["rows"] == "24"
     os.close(fd)
 
 

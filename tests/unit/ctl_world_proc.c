@@ -172,6 +172,22 @@ ssize_t proc_shell_write(struct guest *guest, const struct call *call, const cha
 	return (ssize_t)len;
 }
 
+int proc_shell_resize(struct guest *guest, const struct call *call, const char *id, int cols,
+		      int rows, struct error *err)
+{
+	int rc = shell_request(id, err);
+
+	(void)guest;
+	(void)call;
+	if (rc < 0)
+		return rc;
+	fake_log("resize %dx%d", cols, rows);
+	if (rows == 999)
+		rc = error_set(err, EOPNOTSUPP, "not this guest");
+	pthread_mutex_unlock(&world_lock);
+	return rc;
+}
+
 int proc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		      const char *signal, struct error *err)
 {

@@ -77,7 +77,12 @@ static void test_verbs(void **state)
 	key_is(top, SH "status", "shell_id", "sh-01234567-1");
 	key_is(top, SH "status", "cols", "80");
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), -EBUSY);
-	assert_int_equal(fake_echo(top, SH "ctl", "size 100 40\n"), -EBUSY);
+	fake_log_take();
+	assert_int_equal(fake_echo(top, SH "ctl", "size 100 40\n"), 0);
+	assert_string_equal(fake_log_take(), "resize 100x40");
+	assert_int_equal(fake_echo(top, SH "ctl", "size 100 999\n"), -EOPNOTSUPP);
+	key_is(top, SH "status", "cols", "100");
+	key_is(top, SH "status", "rows", "40");
 	fake_log_take();
 	assert_int_equal(fake_echo(top, SH "ctl", "signal SIGHUP\n"), 0);
 	assert_string_equal(fake_log_take(), "sync, signal HUP, invalidate");

@@ -220,6 +220,7 @@ static void test_errors(void **state)
 			 -ENOENT);
 	assert_int_equal(lproc_shell_write(guest, &call, "none", "x", 1, NULL), -ENOENT);
 	assert_int_equal(lproc_shell_signal(guest, &call, "none", "HUP", NULL), -ENOENT);
+	assert_int_equal(lproc_shell_resize(guest, &call, "none", 80, 24, NULL), -EOPNOTSUPP);
 	assert_int_equal(lproc_shell_close(guest, &call, "none", &shell, NULL), -ENOENT);
 	close_talk(talk);
 }

@@ -119,6 +119,9 @@ static void shells_live_and_end(void **state)
 		-EEXIST);
 	say(w, "pwd; echo o''ver\n");
 	await(w, "over\r\n");
+	ok(w, sproc_shell_resize(w->room, &w->call, "s", 91, 37, &w->err));
+	say(w, "stty size\n");
+	await(w, "37 91\r\n");
 	say(w, "sh -c 'echo jo''b runs; exec sleep 100'\n");
 	await(w, "job runs\r\n");
 	ok(w, sproc_shell_signal(w->room, &w->call, "s", "INT", &w->err));
@@ -141,6 +144,7 @@ static void shells_live_and_end(void **state)
 	assert_memory_equal(bytes, w->output.data, w->output.len);
 	assert_int_equal(sproc_shell_write(w->room, &w->call, "s", "x", 1, &w->err), -EBUSY);
 	assert_int_equal(sproc_shell_signal(w->room, &w->call, "s", "INT", &w->err), -EBUSY);
+	assert_int_equal(sproc_shell_resize(w->room, &w->call, "s", 80, 24, &w->err), -EBUSY);
 	ok(w, sproc_shell_close(w->room, &w->call, "s", &w->shell, &w->err));
 	assert_string_equal(w->shell.state, "stopped");
 	assert_int_equal(w->shell.exit_code, 3);
