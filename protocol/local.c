@@ -2,8 +2,9 @@
  * local.c - starts the bundled agent in a bubblewrap sandbox and ends it.
  *
  * The handle holds one end of a socket pair, the lifeline; the agent holds the other and
- * ends when it is closed, by us or by our death.  --die-with-parent would be tied to the
- * thread that started bubblewrap, so it is not used.
+ * ends when it is closed, by us or by our death.  That is up to the agent, though, and to what runs beside it
+ * in the sandbox; and while it starts there is no agent.  So bubblewrap runs under a guard, another process
+ * of the agent's program (agent/guard.h): it sees the lifeline's end as well, and kills whatever is left some seconds later.
  *
  * What runs in the sandbox may do anything to a directory that it shares with the host, so it shares
  * none: once the agent listens, before anything else has run in there, we keep its socket as a
@@ -32,16 +33,14 @@
 #include "protocol/local_bwrap.h"
 
 #define SAID_SIZE 4096    /* of bubblewrap's and the agent's stderr, kept for an error */
-#define END_SECONDS 5     /* for a sandbox whose lifeline is closed, before it is killed */
+#define END_SECONDS 10    /* for a guard whose lifeline is closed, which is given up then */
 #define POLL_SLICE_MS 100 /* how late a cancelled start notices */
 
 struct local {
 	char socket[32]; /* a path that leads to socket_fd */
 	int socket_fd;   /* O_PATH */
 	int lifeline;
-	pid_t bwrap; /* to be reaped; 0 for none */
-	int init;    /* pidfd of the sandbox's pid 1, or -1 */
-	int info;    /* where bubblewrap writes: closed too early, it would die of it */
+	pid_t guard; /* to be reaped; 0 for none */
 	int said;    /* memory file that takes the sandbox's stderr */
 };
 
@@ -147,8 +146,8 @@ static int make_said(void)
 	return move_fd(fd);
 }
 
-/* FDS become 3, 4, 5 of the child; it gets nothing else that is open here. */
-static int spawn(struct local *local, char **args, const int fds[static 3], struct error *err)
+/* FDS become 3 and 4 of the child; it gets nothing else that is open here. */
+static int spawn(struct local *local, char **args, const int fds[static 2], struct error *err)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -171,14 +170,14 @@ static int spawn(struct local *local, char **args, const int fds[static 3], stru
 	rc = rc ? rc : posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, local->said, 1);
 	rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, local->said, 2);
-	for (int i = 0; i < 3 && !rc; i++)
+	for (int i = 0; i < 2 && !rc; i++)
 		rc = posix_spawn_file_actions_adddup2(&files, fds[i], LOCAL_FD_LIFELINE + i);
 	rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&files, LOCAL_FD_END);
-	rc = rc ? rc : posix_spawn(&local->bwrap, args[0], &files, &attr, args, environ);
+	rc = rc ? rc : posix_spawn(&local->guard, args[0], &files, &attr, args, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	if (rc) {
-		local->bwrap = 0;
+		local->guard = 0;
 		return error_set(err, rc, "%s: %s", args[0], strerror(rc));
 	}
 	return 0;
@@ -217,77 +216,51 @@ static int await_ready(int fd, const struct call *call)
 	}
 }
 
-/* A handle on the sandbox's pid 1, from what bubblewrap wrote: {"child-pid": N, ...}. */
-static int open_init(int info)
-{
-	static const char key[] = "\"child-pid\":";
-	struct pollfd poller = { .fd = info, .events = POLLIN };
-	char text[1024];
-	const char *at;
-	ssize_t len;
-
-	len = poll(&poller, 1, 0) == 1 ? read(info, text, sizeof(text) - 1) : -1;
-	if (len <= 0)
-		return -1;
-	text[len] = '\0';
-	at = strstr(text, key);
-	return at ? pidfd_open((pid_t)strtol(at + strlen(key), NULL, 10), 0) : -1;
-}
-
 /*
- * Ends what was started.  The closed lifeline is enough, once the agent has come to look at it;
- * bubblewrap itself is not killed before its child, which would wait for it for ever.
+ * Ends what was started, by closing the lifeline: it takes a little where the agent ends by itself, and GUARD_SECONDS
+ * where it does not.  A guard that outlives that has children that nothing can kill, in a file system that hangs.
  */
 static void end_sandbox(struct local *local)
 {
 	struct call call = call_within(END_SECONDS, NULL);
 	struct pollfd poller = { .events = POLLIN };
-	autoclose int bwrap = -1;
+	autoclose int guard = -1;
+	int rc;
 
 	cleanup_close(&local->lifeline);
 	local->lifeline = -1;
-	if (local->bwrap) {
-		poller.fd = bwrap = pidfd_open(local->bwrap, 0);
-		if (bwrap < 0 || poll(&poller, 1, call_remaining_ms(&call)) != 1) {
-			if (local->init < 0)
-				local->init = open_init(local->info);
-			if (local->init >= 0)
-				pidfd_send_signal(local->init, SIGKILL, NULL, 0);
-			kill(local->bwrap, SIGKILL);
-		}
-		while (waitpid(local->bwrap, NULL, 0) < 0 && errno == EINTR)
-			continue;
-	}
-	local->bwrap = 0;
-	cleanup_close(&local->init);
-	cleanup_close(&local->info);
-	local->init = local->info = -1;
+	if (!local->guard)
+		return;
+	poller.fd = guard = pidfd_open(local->guard, 0);
+	do
+		rc = guard < 0 ? 0 : poll(&poller, 1, call_remaining_ms(&call));
+	while (rc < 0 && errno == EINTR);
+	if (rc != 1)
+		kill(-local->guard, SIGKILL);
+	while (waitpid(local->guard, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	local->guard = 0;
 }
 
 /* Starts bubblewrap once, with what PLAN says. */
 static int try_start(struct local *local, const struct local_plan *plan, const struct call *call,
 		     struct error *err)
 {
-	int lifeline[2] = { -1, -1 }, ready[2] = { -1, -1 }, info[2] = { -1, -1 };
+	int lifeline[2] = { -1, -1 }, ready[2] = { -1, -1 };
 	char **args = local_bwrap_args(plan);
 	int rc = args ? 0 : -ENOMEM;
 
 	rc = rc ? rc : make_pair(true, lifeline);
 	rc = rc ? rc : make_pair(false, ready);
-	rc = rc ? rc : make_pair(false, info);
 	if (rc)
 		error_set(err, -rc, "the local: sandbox cannot be started: %s", strerror(-rc));
 	else
-		rc = spawn(local, args, (int[]){ lifeline[1], ready[1], info[1] }, err);
+		rc = spawn(local, args, (int[]){ lifeline[1], ready[1] }, err);
 	local->lifeline = lifeline[0];
 	cleanup_close(&lifeline[1]);
 	cleanup_close(&ready[1]);
-	cleanup_close(&info[1]);
-	if (!rc) {
+	if (!rc)
 		rc = await_ready(ready[0], call);
-		local->init = open_init(info[0]);
-	}
-	local->info = info[0];
 	cleanup_close(&ready[0]);
 	local_args_free(args);
 	return rc;
@@ -366,7 +339,7 @@ int local_start(const char *dir, bool network, const struct call *call, struct l
 	local = calloc(1, sizeof(*local));
 	if (!local)
 		return error_set(err, ENOMEM, "out of memory");
-	local->lifeline = local->init = local->info = local->socket_fd = -1;
+	local->lifeline = local->socket_fd = -1;
 	local->said = make_said();
 	rc = local->said < 0 ? error_set(err, errno, "memfd_create: %s", strerror(errno)) : 0;
 	rc = rc ? rc : make_directory(run, err);

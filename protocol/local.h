@@ -4,8 +4,8 @@
  * The sandbox sees DIR as /workspace (read-write), the host's /usr and what
  * programs need of /etc (read-only), fresh /tmp, /run, /proc and /dev, its own PID, IPC, UTS
  * and user namespaces, and no network unless asked.  It ends when the handle is freed or
- * this process ends, however that happens: the agent holds the read end of a pipe whose
- * only write end is here.
+ * this process ends, however that happens and whatever state it is in: a guard process outside of
+ * it sees that a socket is closed whose other end is only here, gives it some seconds, and kills it.
  */
 #ifndef VSOCKFS_LOCAL_H
 #define VSOCKFS_LOCAL_H

@@ -143,14 +143,14 @@ static void add_program(struct args *args)
 char **local_bwrap_args(const struct local_plan *plan)
 {
 	struct args args = { 0 };
-	char info[16];
+	char lifeline[16];
 
-	snprintf(info, sizeof(info), "%d", LOCAL_FD_INFO);
-	args_add(&args, plan->bwrap);
+	snprintf(lifeline, sizeof(lifeline), "%d", LOCAL_FD_LIFELINE);
+	args_adds(&args, plan->agent, "--guard", lifeline, plan->bwrap);
 	if (plan->user_namespace)
 		args_adds(&args, "--unshare-user", "--uid", "0", "--gid", "0");
 	args_adds(&args, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		  "--hostname", "vsockfs", "--new-session", "--info-fd", info);
+		  "--hostname", "vsockfs", "--new-session", "--die-with-parent");
 	if (!plan->network)
 		args_add(&args, "--unshare-net");
 	add_programs(&args);

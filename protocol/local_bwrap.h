@@ -10,7 +10,7 @@
 #include "protocol/error.h"
 
 /* The descriptors that the sandbox starts with, besides 0, 1 and 2. */
-enum { LOCAL_FD_LIFELINE = 3, LOCAL_FD_READY = 4, LOCAL_FD_INFO = 5, LOCAL_FD_END = 6 };
+enum { LOCAL_FD_LIFELINE = 3, LOCAL_FD_READY = 4, LOCAL_FD_END = 5 };
 
 /* Where the agent listens, as the sandbox sees it; the directory is the host's RUN_DIR. */
 #define LOCAL_SOCKET_NAME "agent.sock"
@@ -26,7 +26,8 @@ struct local_plan {
 };
 
 /*
- * The argument vector for PLAN, NULL-terminated; local_args_free() it.  NULL when out of memory.
+ * The argument vector for PLAN, the guard's and bubblewrap's in it, NULL-terminated; local_args_free() it.  NULL when
+ * out of memory.
  */
 char **local_bwrap_args(const struct local_plan *plan);
 void local_args_free(char **args);

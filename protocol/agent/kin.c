@@ -1,4 +1,4 @@
-/* kin.c - see session.h. */
+/* kin.c - see kin.h. */
 #include "protocol/agent/kin.h"
 
 #include <dirent.h>
@@ -170,6 +170,24 @@ size_t kin_signal_descendants(int signal)
 	for (size_t i = 0; i < count; i++)
 		all[i].ours = all[i].pid == getpid();
 	return signal_ours(all, count, signal);
+}
+
+size_t kin_signal_children(int signal)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	size_t hit = 0;
+
+	while (proc && (entry = readdir(proc)) != NULL) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		struct process process;
+
+		if (pid > 0 && read_process(pid, &process) && process.parent == getpid())
+			hit += kill(pid, signal) == 0;
+	}
+	if (proc)
+		closedir(proc);
+	return hit;
 }
 
 unsigned long long kin_start_time(pid_t pid)

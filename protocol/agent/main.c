@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "protocol/agent/agent.h"
+#include "protocol/agent/guard.h"
 #include "protocol/agent/listen.h"
 #include "protocol/agent/server.h"
 #include "protocol/agent/session_hello.h"
@@ -33,6 +34,8 @@ static const char usage[] =
 	"  --idle-exit SECONDS  end after so long without a connection, unless a service runs\n"
 	"  --lifeline FD     end, with everything started, when this pipe is closed\n"
 	"  --ready-fd FD     write one byte there when listening\n"
+	"  --guard FD PATH [ARGUMENT...]  (alone) serve nothing: run the program at PATH, and end\n"
+	"                    everything that came of it when it ends or this pipe is closed\n"
 	"  -h, --help        this text\n"
 	"  -V, --version     the version\n"
 	"  --build-id        which build this is\n"
@@ -58,6 +61,25 @@ static bool parse_fd(const char *text, int *fd)
 	return fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+static int complain(const char *option, const char *value)
+{
+	fprintf(stderr, "vsockfs-agent: %s %s: no such descriptor is open\n", option, value);
+	return 2;
+}
+
+/* --guard FD PATH [ARGUMENT...] stands alone. */
+static int guard(int argc, char **argv)
+{
+	int lifeline;
+
+	if (argc < 4) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return parse_fd(argv[2], &lifeline) ? guard_run(lifeline, argv + 3) :
+					      complain(argv[1], argv[2]);
+}
+
 static bool parse_seconds(const char *text, int *seconds)
 {
 	char *end;
@@ -67,12 +89,6 @@ static bool parse_seconds(const char *text, int *seconds)
 		return false;
 	*seconds = (int)value;
 	return true;
-}
-
-static int complain(const char *option, const char *value)
-{
-	fprintf(stderr, "vsockfs-agent: %s %s: no such descriptor is open\n", option, value);
-	return 2;
 }
 
 /* -1 to go on, else the exit code. */
@@ -241,8 +257,11 @@ int main(int argc, char **argv)
 	struct agent *agent = NULL;
 	struct error err = { 0 };
 	bool stuck = false;
-	int rc = parse(argc, argv, &settings);
+	int rc;
 
+	if (argc > 1 && !strcmp(argv[1], "--guard"))
+		return guard(argc, argv);
+	rc = parse(argc, argv, &settings);
 	if (rc >= 0)
 		return rc;
 	if (mkdir(settings.agent.workspace, 0755) < 0 && errno != EEXIST)
