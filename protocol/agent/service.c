@@ -218,6 +218,8 @@ static bool wait_ready(struct service *service, const struct service_spec *spec,
 
 static void become_ready(struct service *service, const struct service_spec *spec)
 {
+	/* No other can be started meanwhile. */
+	struct service_run run = service_get_run(service);
 	bool timed_out, ready = wait_ready(service, spec, &timed_out);
 
 	pthread_mutex_lock(&service->lock);
@@ -228,10 +230,10 @@ static void become_ready(struct service *service, const struct service_spec *spe
 	}
 	pthread_mutex_unlock(&service->lock);
 	if (timed_out)
-		service_end(service, "readiness_timeout", GIVE_UP_MS);
+		service_end(service, &run, "readiness_timeout", GIVE_UP_MS);
 	/* The reaper has said how it ended, if it has, before nobody waits any more. */
 	if (!ready && child_ended(service->child, NULL))
-		service_wait_ended(service, clock_ms() + SETTLE_MS);
+		service_wait_ended(service, &run, clock_ms() + SETTLE_MS);
 	pthread_mutex_lock(&service->lock);
 	service->starting = false;
 	pthread_mutex_unlock(&service->lock);
@@ -317,10 +319,12 @@ int services_stop(struct services *services, const char *name, struct service_re
 		  struct error *err)
 {
 	struct service *service = find(services, name, err);
+	struct service_run run;
 
 	if (!service)
 		return -ENOENT;
-	service_end(service, "sigterm", STOP_MS);
+	run = service_get_run(service);
+	service_end(service, &run, "sigterm", STOP_MS);
 	return snapshot(service, out, err);
 }
 
@@ -399,20 +403,27 @@ void services_end(struct services *services)
 	/* Nothing new is made meanwhile; a request that waits for the lock may wait. */
 	pthread_mutex_lock(&services->lock);
 	for (service = services->by_name; service; service = service->hh.next) {
-		service_set_reason(service, "sigterm");
-		if (service_is_running(service))
-			service_signal(service, SIGTERM);
+		struct service_run run = service_get_run(service);
+
+		service_set_reason(service, &run, "sigterm");
+		if (service_is_running(service, &run))
+			service_signal(service, &run, SIGTERM);
 	}
 	deadline = clock_ms() + LINGER_MS;
 	for (service = services->by_name; service; service = service->hh.next) {
-		if (!service_wait_ended(service, deadline))
-			service_set_reason(service, "sigkill");
-		service_signal(service, SIGKILL);
+		struct service_run run = service_get_run(service);
+
+		if (!service_wait_ended(service, &run, deadline))
+			service_set_reason(service, &run, "sigkill");
+		service_signal(service, &run, SIGKILL);
 	}
 	/* So that the records say how it went. */
 	deadline = clock_ms() + LINGER_MS;
-	for (service = services->by_name; service; service = service->hh.next)
-		service_wait_ended(service, deadline);
+	for (service = services->by_name; service; service = service->hh.next) {
+		struct service_run run = service_get_run(service);
+
+		service_wait_ended(service, &run, deadline);
+	}
 	pthread_mutex_unlock(&services->lock);
 }
 

@@ -54,39 +54,51 @@ void service_look_after(struct service *service)
 		service_set_ended(service, clock_epoch());
 }
 
+/* Hold the lock. */
+static bool is_run(struct service *service, const struct service_run *run)
+{
+	service_look_after(service);
+	return service->record.state == SERVICE_RUNNING && service->record.pid == run->pid &&
+	       !strcmp(service->record.mark, run->mark);
+}
+
+struct service_run service_get_run(struct service *service)
+{
+	struct service_run run;
+
+	pthread_mutex_lock(&service->lock);
+	run.pid = service->record.pid;
+	memcpy(run.mark, service->record.mark, sizeof(run.mark));
+	pthread_mutex_unlock(&service->lock);
+	return run;
+}
+
 /*
  * The leader's number is only believed while the leader is known to be there; what it
  * left behind is found by the mark.
  */
-size_t service_signal(struct service *service, int signal)
+size_t service_signal(struct service *service, const struct service_run *run, int signal)
 {
-	char mark[sizeof(service->record.mark)];
-	pid_t leader;
+	bool running = service_is_running(service, run);
 
-	pthread_mutex_lock(&service->lock);
-	service_look_after(service);
-	leader = service->record.state == SERVICE_RUNNING ? service->record.pid : 0;
-	memcpy(mark, service->record.mark, sizeof(mark));
-	pthread_mutex_unlock(&service->lock);
-	if (leader <= 0 && !mark[0])
+	if ((!running || run->pid <= 0) && !run->mark[0])
 		return 0;
-	return kin_signal(leader, mark[0] ? mark : NULL, signal);
+	return kin_signal(running ? run->pid : 0, run->mark[0] ? run->mark : NULL, signal);
 }
 
-bool service_is_running(struct service *service)
+bool service_is_running(struct service *service, const struct service_run *run)
 {
 	bool running;
 
 	pthread_mutex_lock(&service->lock);
-	service_look_after(service);
-	running = service->record.state == SERVICE_RUNNING;
+	running = is_run(service, run);
 	pthread_mutex_unlock(&service->lock);
 	return running;
 }
 
-bool service_wait_ended(struct service *service, int64_t deadline)
+bool service_wait_ended(struct service *service, const struct service_run *run, int64_t deadline)
 {
-	while (service_is_running(service)) {
+	while (service_is_running(service, run)) {
 		if (clock_until(deadline) == 0)
 			return false;
 		poll(NULL, 0, LOOK_MS);
@@ -94,32 +106,32 @@ bool service_wait_ended(struct service *service, int64_t deadline)
 	return true;
 }
 
-void service_set_reason(struct service *service, const char *reason)
+void service_set_reason(struct service *service, const struct service_run *run, const char *reason)
 {
 	pthread_mutex_lock(&service->lock);
-	service_look_after(service);
-	if (service->record.state == SERVICE_RUNNING)
+	if (is_run(service, run))
 		service->record.stop_reason = reason;
 	pthread_mutex_unlock(&service->lock);
 }
 
-void service_end(struct service *service, const char *reason, int64_t grace_ms)
+void service_end(struct service *service, const struct service_run *run, const char *reason,
+		 int64_t grace_ms)
 {
 	int64_t deadline;
 
-	service_set_reason(service, reason);
-	if (!service_signal(service, SIGTERM))
+	service_set_reason(service, run, reason);
+	if (!service_signal(service, run, SIGTERM))
 		return;
-	if (!service_wait_ended(service, clock_ms() + grace_ms)) {
+	if (!service_wait_ended(service, run, clock_ms() + grace_ms)) {
 		if (!strcmp(reason, "sigterm"))
-			service_set_reason(service, "sigkill");
-		service_signal(service, SIGKILL);
-		service_wait_ended(service, clock_ms() + KILL_MS);
+			service_set_reason(service, run, "sigkill");
+		service_signal(service, run, SIGKILL);
+		service_wait_ended(service, run, clock_ms() + KILL_MS);
 	}
 	deadline = clock_ms() + STRAGGLER_MS;
-	while (service_signal(service, 0) && clock_until(deadline))
+	while (service_signal(service, run, 0) && clock_until(deadline))
 		poll(NULL, 0, LOOK_MS);
 	/* More than once: somebody may have forked meanwhile. */
-	for (int i = 0; i < KILL_ROUNDS && service_signal(service, SIGKILL); i++)
+	for (int i = 0; i < KILL_ROUNDS && service_signal(service, run, SIGKILL); i++)
 		poll(NULL, 0, LOOK_MS);
 }

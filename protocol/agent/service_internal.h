@@ -45,21 +45,34 @@ void service_set_ended(struct service *service, double at);
 /* Hold the lock.  An orphan of an agent before us has no reaper that tells us. */
 void service_look_after(struct service *service);
 
+/*
+ * One run of a service.  Who ends it ends that and no other: it may have ended and been started anew by
+ * somebody else meanwhile.
+ */
+struct service_run {
+	pid_t pid;
+	char mark[sizeof(((struct service_record *)0)->mark)];
+};
+
+/* The last one. */
+struct service_run service_get_run(struct service *service);
+
 /* Why it is going to end, if it has not yet: a literal. */
-void service_set_reason(struct service *service, const char *reason);
+void service_set_reason(struct service *service, const struct service_run *run, const char *reason);
 
-bool service_is_running(struct service *service);
+bool service_is_running(struct service *service, const struct service_run *run);
 
-/* Waits until the service itself has ended. */
-bool service_wait_ended(struct service *service, int64_t deadline);
+/* Waits until the run's leader has ended. */
+bool service_wait_ended(struct service *service, const struct service_run *run, int64_t deadline);
 
-/* Signals all that came of the service (0: looks for it); returns how many there are. */
-size_t service_signal(struct service *service, int signal);
+/* Signals all that came of the run (0: looks for it); returns how many there are. */
+size_t service_signal(struct service *service, const struct service_run *run, int signal);
 
 /*
  * Ends it with all that came of it: TERM, after GRACE_MS KILL.  REASON is what stop_reason
  * will say.
  */
-void service_end(struct service *service, const char *reason, int64_t grace_ms);
+void service_end(struct service *service, const struct service_run *run, const char *reason,
+		 int64_t grace_ms);
 
 #endif

@@ -158,6 +158,40 @@ static void test_stop_during_start(void **state)
 	json_decref(starter.reply);
 }
 
+static void *stop_racing(void *arg)
+{
+	json_decref(service_ask(arg, "stop_service", "racing"));
+	return NULL;
+}
+
+/* A stop ends the run that it was asked to end, not one that somebody starts as soon as that is gone. */
+static void test_stop_ends_one_run(void **state)
+{
+	for (int i = 0; i < 5; i++) {
+		json_t *reply = service_start(*state, "racing", "exec sleep 1000", "null", 1);
+		pthread_t thread;
+		pid_t pid;
+
+		agent_expect_text(reply, "state", "running");
+		json_decref(reply);
+		assert_int_equal(pthread_create(&thread, NULL, stop_racing, *state), 0);
+		for (;;) {
+			reply = service_start(*state, "racing", "exec sleep 1000", "null", 1);
+			if (!json_object_get(reply, "error"))
+				break;
+			json_decref(reply);
+		}
+		pid = (pid_t)json_integer_value(json_object_get(reply, "pid"));
+		json_decref(reply);
+		pthread_join(thread, NULL);
+		assert_true(is_alive(pid));
+		reply = service_wait(*state, "racing", "running");
+		agent_expect_int(reply, "pid", pid);
+		json_decref(reply);
+		json_decref(service_ask(*state, "stop_service", "racing"));
+	}
+}
+
 /* Also what has left its session, and what does not hear. */
 static void test_stop_reaches_all_that_came_of_it(void **state)
 {
@@ -278,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_start_is_refused),
 		cmocka_unit_test(test_exit_is_known_at_once),
 		cmocka_unit_test(test_stop_during_start),
+		cmocka_unit_test(test_stop_ends_one_run),
 		cmocka_unit_test(test_stop_reaches_all_that_came_of_it),
 		cmocka_unit_test(test_tail_lines),
 		cmocka_unit_test(test_services_outlive_the_agent),
