@@ -98,7 +98,7 @@ static int furnish(struct guest *guest, struct error *err)
 	guest->status.transport = transport_name(transport_choose(&guest->ops, &guest->dial));
 	rc = link_new(guest, &guest->link);
 	if (rc < 0)
-		return error_set(err, -rc, "out of memory for a guest");
+		return error_set(err, -rc, "cannot make a guest: %s", strerror(-rc));
 	rc = ws_new(guest, &guest->workspace, err);
 	if (rc == 0)
 		rc = proc_room_new(guest, &guest->proc, err);

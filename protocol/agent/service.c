@@ -20,7 +20,6 @@
 #include "protocol/agent/rundir.h"
 #include "protocol/cleanup.h"
 
-#define STOP_MS 10000
 #define GIVE_UP_MS 5000 /* for one that was not ready in time */
 #define SETTLE_MS 5000  /* for the reaper's word on a child that has ended */
 #define LINGER_MS 1000  /* for all at the agent's end */
@@ -70,8 +69,7 @@ static struct service *get(struct services *services, const char *name, struct e
 	return service;
 }
 
-/* An entry that has a record. */
-static struct service *find(struct services *services, const char *name, struct error *err)
+struct service *service_find(struct services *services, const char *name, struct error *err)
 {
 	char file[LIMIT_ENTITY_NAME + 16];
 	struct service *service;
@@ -95,7 +93,7 @@ static struct service *find(struct services *services, const char *name, struct 
 	return NULL;
 }
 
-static int snapshot(struct service *service, struct service_record *out, struct error *err)
+int service_snapshot(struct service *service, struct service_record *out, struct error *err)
 {
 	int rc;
 
@@ -280,7 +278,7 @@ int services_start(struct services *services, const struct service_spec *spec,
 			spec->launched(spec->arg);
 		if (spec->probe->kind != PROBE_NONE)
 			become_ready(service, spec);
-		rc = snapshot(service, out, err);
+		rc = service_snapshot(service, out, err);
 	}
 	pthread_mutex_unlock(&service->changing);
 	return rc;
@@ -289,15 +287,15 @@ int services_start(struct services *services, const struct service_spec *spec,
 int services_status(struct services *services, const char *name, struct service_record *out,
 		    struct error *err)
 {
-	struct service *service = find(services, name, err);
+	struct service *service = service_find(services, name, err);
 
-	return service ? snapshot(service, out, err) : -ENOENT;
+	return service ? service_snapshot(service, out, err) : -ENOENT;
 }
 
 int services_peek(struct services *services, const char *name, struct service_peek *out,
 		  struct error *err)
 {
-	struct service *service = find(services, name, err);
+	struct service *service = service_find(services, name, err);
 	const struct service_record *record;
 
 	if (!service)
@@ -313,19 +311,6 @@ int services_peek(struct services *services, const char *name, struct service_pe
 	};
 	pthread_mutex_unlock(&service->lock);
 	return 0;
-}
-
-int services_stop(struct services *services, const char *name, struct service_record *out,
-		  struct error *err)
-{
-	struct service *service = find(services, name, err);
-	struct service_run run;
-
-	if (!service)
-		return -ENOENT;
-	run = service_get_run(service);
-	service_end(service, &run, "sigterm", STOP_MS);
-	return snapshot(service, out, err);
 }
 
 bool services_are_running(struct services *services)

@@ -63,7 +63,22 @@ struct service_peek {
 int services_peek(struct services *services, const char *name, struct service_peek *out,
 		  struct error *err);
 
+/*
+ * One run of a service.  Who ends it ends that and no other: it may have ended and been started anew by
+ * somebody else meanwhile.
+ */
+struct service_run {
+	pid_t pid;
+	char mark[sizeof(((struct service_record *)0)->mark)];
+};
+
+/* The last run of NAME.  Errors as services_status. */
+int services_get_run(struct services *services, const char *name, struct service_run *out,
+		     struct error *err);
 /* TERM, and KILL after ten seconds, for all that came of it.  Nothing to stop is no error. */
+int services_stop_run(struct services *services, const char *name, const struct service_run *run,
+		      struct service_record *out, struct error *err);
+/* Both. */
 int services_stop(struct services *services, const char *name, struct service_record *out,
 		  struct error *err);
 

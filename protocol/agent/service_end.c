@@ -1,4 +1,5 @@
 /* service_end.c - how a service ends: by itself, or with all that came of it. */
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "protocol/agent/service_internal.h"
 #include "protocol/agent/session_proc_hub.h"
 
+#define STOP_MS 10000
 #define KILL_MS 5000
 
 /* For what is still there after the service itself has ended. */
@@ -134,4 +136,35 @@ void service_end(struct service *service, const struct service_run *run, const c
 	/* More than once: somebody may have forked meanwhile. */
 	for (int i = 0; i < KILL_ROUNDS && service_signal(service, run, SIGKILL); i++)
 		poll(NULL, 0, LOOK_MS);
+}
+
+int services_get_run(struct services *services, const char *name, struct service_run *out,
+		     struct error *err)
+{
+	struct service *service = service_find(services, name, err);
+
+	if (!service)
+		return -ENOENT;
+	*out = service_get_run(service);
+	return 0;
+}
+
+int services_stop_run(struct services *services, const char *name, const struct service_run *run,
+		      struct service_record *out, struct error *err)
+{
+	struct service *service = service_find(services, name, err);
+
+	if (!service)
+		return -ENOENT;
+	service_end(service, run, "sigterm", STOP_MS);
+	return service_snapshot(service, out, err);
+}
+
+int services_stop(struct services *services, const char *name, struct service_record *out,
+		  struct error *err)
+{
+	struct service_run run;
+	int rc = services_get_run(services, name, &run, err);
+
+	return rc < 0 ? rc : services_stop_run(services, name, &run, out, err);
 }

@@ -36,6 +36,10 @@ struct service {
 	bool starting;                /* lock; not ready yet, and somebody waits for it */
 };
 
+/* An entry that has a record; NULL: -ENOENT. */
+struct service *service_find(struct services *services, const char *name, struct error *err);
+int service_snapshot(struct service *service, struct service_record *out, struct error *err);
+
 /* Whoever waits for news of it looks at it again. */
 void service_tell(struct service *service);
 
@@ -44,15 +48,6 @@ void service_set_ended(struct service *service, double at);
 
 /* Hold the lock.  An orphan of an agent before us has no reaper that tells us. */
 void service_look_after(struct service *service);
-
-/*
- * One run of a service.  Who ends it ends that and no other: it may have ended and been started anew by
- * somebody else meanwhile.
- */
-struct service_run {
-	pid_t pid;
-	char mark[sizeof(((struct service_record *)0)->mark)];
-};
 
 /* The last one. */
 struct service_run service_get_run(struct service *service);

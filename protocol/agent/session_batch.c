@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/session/frame.h"
 
@@ -85,7 +86,11 @@ static int run_step(struct sess_call *call, struct step *step, struct buf *resul
 	err->text[0] = '\0';
 	if (!step->op)
 		return error_set(err, EINVAL, "the operation may not be in a batch");
+	if (step->op->changes && !sess_fence_begin(call->sess))
+		return -ECANCELED;
 	rc = step->op->run(call, &step->args, result, err);
+	if (step->op->changes)
+		sess_fence_end(call->sess);
 	return rc == -EINTR ? -ECANCELED : rc;
 }
 

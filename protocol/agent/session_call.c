@@ -296,6 +296,7 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 	int count = 0;
 
 	cancel_unset_wake(&call->cancel);
+	sess_fence_end_call(call);
 	sess_table_remove(&sess->calls, call);
 	if (rc == 0 && call->tail.len) {
 		frame.kind = FRAME_DATA;

@@ -61,6 +61,7 @@ struct sess_call {
 	bool ended;          /* lock; FRAME_END has come */
 
 	bool timed;              /* it has a deadline */
+	bool changing;           /* it has begun a change at its session's fence */
 	bool upload;             /* the room counts it */
 	bool queued;             /* the room's lock */
 	struct sess_call *next;  /* the room's lock */

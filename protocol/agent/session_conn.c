@@ -72,6 +72,8 @@ void sess_call_run(struct sess_call *call)
 	struct error err = { 0 };
 	int rc = sess_call_check(call);
 
+	if (rc == 0 && call->op->changes && !sess_fence_begin_call(call))
+		rc = -ECANCELED;
 	if (rc == 0)
 		rc = call->op->run(call, &args, &result, &err);
 	if (rc != SESS_PARKED)
@@ -104,6 +106,20 @@ static int answer(struct reader *reader, uint32_t id, int rc, const char *why)
 	return reader->out.overflow ? -ENOMEM : 0;
 }
 
+static int run_guarded(struct sess_call *call, struct unpack *args, struct buf *result,
+		       struct error *err)
+{
+	int rc;
+
+	if (!call->op->changes)
+		return call->op->run(call, args, result, err);
+	if (!sess_fence_begin(call->sess))
+		return -ECANCELED;
+	rc = call->op->run(call, args, result, err);
+	sess_fence_end(call->sess);
+	return rc;
+}
+
 /* In place, the result right behind its header.  SESS_SLOWLY, or an error of the connection. */
 static int run_quick(struct reader *reader, const struct sess_op *op, uint32_t id,
 		     struct unpack args)
@@ -119,7 +135,7 @@ static int run_quick(struct reader *reader, const struct sess_op *op, uint32_t i
 	if (!buf_reserve(&reader->out, FRAME_HEADER))
 		return -ENOMEM;
 	buf_commit(&reader->out, FRAME_HEADER);
-	rc = op->run(&reader->quick, &args, &reader->out, &err);
+	rc = run_guarded(&reader->quick, &args, &reader->out, &err);
 	if (rc == 0 && !reader->out.overflow) {
 		frame.size = (uint32_t)(reader->out.len - start - FRAME_HEADER);
 		frame_encode(&frame, (unsigned char *)reader->out.data + start);
@@ -253,7 +269,9 @@ static int take_frames(struct reader *reader)
 {
 	int rc = 0;
 
-	while (rc == 0 && reader->end - reader->start >= FRAME_HEADER) {
+	/* Once its client has another session, what is left of this one is not even looked at. */
+	while (rc == 0 && !sess_fence_is_raised(&reader->sess->fence) &&
+	       reader->end - reader->start >= FRAME_HEADER) {
 		struct frame frame;
 
 		rc = frame_decode(reader->in + reader->start, &frame, NULL);
@@ -370,20 +388,28 @@ void sess_serve(struct sess *sess, const void *bytes, size_t len)
 	free(reader);
 }
 
-int sess_open(struct agent *agent, int fd, struct sess *sess, struct error *err)
+int sess_open(struct agent *agent, int fd, const struct sess_client *client, struct sess *sess,
+	      struct error *err)
 {
 	struct timeval forever = { 0 };
+	int rc;
 
-	*sess = (struct sess){ .agent = agent, .room = agent->sessions, .fd = fd, .root = -1 };
+	*sess = (struct sess){
+		.agent = agent,
+		.room = agent->sessions,
+		.fd = fd,
+		.root = -1,
+		.client = *client,
+	};
 	sess->root = workspace_open(agent, err);
 	if (sess->root < 0)
 		return sess->root;
 	sess_send_init(&sess->send, fd);
-	if (!sess_room_enter(sess->room, sess)) {
+	rc = sess_room_enter(sess->room, sess, err);
+	if (rc < 0) {
 		sess_send_destroy(&sess->send);
 		close(sess->root);
-		return error_set(err, EAGAIN, "this agent has %d sessions already: end one first",
-				 SESS_MAX_SESSIONS);
+		return rc;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
 	sess_table_init(&sess->calls);

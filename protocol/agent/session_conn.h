@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "protocol/agent/agent.h"
+#include "protocol/agent/session_fence.h"
 #include "protocol/agent/session_handle.h"
 #include "protocol/agent/session_room.h"
 #include "protocol/agent/session_send.h"
@@ -28,6 +29,8 @@ struct sess {
 	struct sess_room *room;
 	int fd;   /* the caller's */
 	int root; /* the workspace, O_PATH */
+	struct sess_client client;
+	struct sess_fence fence;
 	struct sess_send send;
 	struct sess_table calls;
 	struct sess_handles handles;
@@ -35,10 +38,12 @@ struct sess {
 };
 
 /*
- * Serves the session on the connected stream FD, which stays the caller's, until either end ends it.  The LEN
- * BYTES were received behind the hello.  -errno, at once, when the workspace cannot be opened.
+ * A session of CLIENT on the connected stream FD, which stays the caller's.  Ends those that the client had before: see
+ * sess_room_enter.  -errno when the workspace cannot be opened.
  */
-int sess_open(struct agent *agent, int fd, struct sess *sess, struct error *err);
+int sess_open(struct agent *agent, int fd, const struct sess_client *client, struct sess *sess,
+	      struct error *err);
+/* Serves it until either end ends it.  The LEN BYTES were received behind the hello. */
 void sess_serve(struct sess *sess, const void *bytes, size_t len);
 void sess_close(struct sess *sess);
 

@@ -106,20 +106,52 @@ static int send_object(struct peer *peer, const json_t *object, struct error *er
 	return rc < 0 ? error_set(err, -rc, "cannot answer the hello: %s", strerror(-rc)) : 0;
 }
 
+/* Who says so, if it does. */
+static int read_client(const json_t *object, struct sess_client *out, struct error *err)
+{
+	const json_t *token = json_object_get(object, "client");
+	const json_t *attempt = json_object_get(object, "attempt");
+
+	*out = (struct sess_client){ .attempt = json_integer_value(attempt) };
+	if (!token || json_is_null(token))
+		return 0;
+	if (!json_is_string(token) || json_string_length(token) > SESS_CLIENT_MAX ||
+	    strlen(json_string_value(token)) != json_string_length(token))
+		return error_set(err, EINVAL, "a client is a text of at most %d bytes",
+				 SESS_CLIENT_MAX);
+	snprintf(out->token, sizeof(out->token), "%s", json_string_value(token));
+	return 0;
+}
+
+/* Unlike other errors, one that passes: the client is to come again. */
+static int say_busy(struct peer *peer, const struct error *why)
+{
+	json_t *reply = json_object();
+
+	if (add(reply, "error", json_string(why->text)) && add(reply, "busy", json_true()) &&
+	    send_object(peer, reply, NULL) == 0)
+		peer_linger(peer);
+	json_decref(reply);
+	return 0;
+}
+
 int sess_hello_serve(struct agent *agent, struct peer *peer, const json_t *object,
 		     struct error *err)
 {
+	struct sess_client client;
 	json_t *reply;
 	struct sess sess;
-	int rc;
+	int rc = read_client(object, &client, err);
 
+	if (rc < 0)
+		return rc;
 	if (!names_ours(json_object_get(object, "dialects")))
 		return error_set(err, EPROTONOSUPPORT,
 				 "this agent speaks " DIALECT " and the line dialect only");
 	reply = describe();
 	if (!reply)
 		return error_set(err, ENOMEM, "out of memory");
-	rc = sess_open(agent, peer->fd, &sess, err);
+	rc = sess_open(agent, peer->fd, &client, &sess, err);
 	if (rc == 0) {
 		/* Once the answer has begun there is no way back to the line dialect. */
 		if (send_object(peer, reply, NULL) == 0)
@@ -127,7 +159,7 @@ int sess_hello_serve(struct agent *agent, struct peer *peer, const json_t *objec
 		sess_close(&sess);
 	}
 	json_decref(reply);
-	return rc;
+	return rc == -EBUSY ? say_busy(peer, err) : rc;
 }
 
 /* Pages of it that are in memory; 0 where /proc does not say. */

@@ -17,38 +17,48 @@
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .result_max = (most)        \
 	}
+/* The same, and they change something in the guest. */
+#define CHANGE(number, function, most)                                                             \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_QUICK, .result_max = (most),      \
+		.changes = true                                                                    \
+	}
+#define SLOW_CHANGE(number, function)                                                              \
+	{                                                                                          \
+		.op = (number), .run = (function), .class = SESS_SLOW, .changes = true             \
+	}
 /* Of what may be of any size. */
 #define BULK(number, function, way)                                                                \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
-		.bulk = true                                                                       \
+		.bulk = true, .changes = (way) == SESS_UP                                          \
 	}
 
 /* Begun on a worker, and then perhaps parked until there are news of a process. */
 #define PARKED(number, function, way)                                                              \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
-		.on_news = proc_hub_on_news                                                        \
+		.on_news = proc_hub_on_news, .changes = (way) == SESS_UP                           \
 	}
 
 static const struct sess_op table[] = {
 	QUICK(OP_STAT, sess_op_stat, ATTR),
 	{ .op = OP_LIST, .run = sess_op_list, .class = SESS_SLOW, .stream = SESS_DOWN },
 	QUICK(OP_READLINK, sess_op_readlink, TEXT),
-	QUICK(OP_OPEN, sess_op_open, 4 + ATTR),
+	CHANGE(OP_OPEN, sess_op_open, 4 + ATTR),
 	QUICK(OP_CLOSE, sess_op_close, ATTR),
 	QUICK(OP_READ, sess_op_read, ATTR),
-	QUICK(OP_WRITE, sess_op_write, ATTR),
+	CHANGE(OP_WRITE, sess_op_write, ATTR),
 	SLOW(OP_FSYNC, sess_op_fsync, ATTR),
 	QUICK(OP_FSTAT, sess_op_fstat, ATTR),
-	QUICK(OP_SETATTR, sess_op_setattr, ATTR),
-	QUICK(OP_MKDIR, sess_op_mkdir, ATTR),
-	QUICK(OP_RMDIR, sess_op_rmdir, ATTR),
-	QUICK(OP_UNLINK, sess_op_unlink, ATTR),
-	QUICK(OP_RENAME, sess_op_rename, ATTR),
-	QUICK(OP_SYMLINK, sess_op_symlink, ATTR),
-	QUICK(OP_LINK, sess_op_link, ATTR),
-	QUICK(OP_MKNOD, sess_op_mknod, ATTR),
+	CHANGE(OP_SETATTR, sess_op_setattr, ATTR),
+	CHANGE(OP_MKDIR, sess_op_mkdir, ATTR),
+	CHANGE(OP_RMDIR, sess_op_rmdir, ATTR),
+	CHANGE(OP_UNLINK, sess_op_unlink, ATTR),
+	CHANGE(OP_RENAME, sess_op_rename, ATTR),
+	CHANGE(OP_SYMLINK, sess_op_symlink, ATTR),
+	CHANGE(OP_LINK, sess_op_link, ATTR),
+	CHANGE(OP_MKNOD, sess_op_mknod, ATTR),
 	QUICK(OP_STATFS, sess_op_statfs, ATTR),
 	SLOW(OP_SYNC, sess_op_sync, ATTR),
 	{ .op = OP_BATCH, .run = sess_op_batch, .is_slow = sess_batch_is_slow },
@@ -63,21 +73,27 @@ static const struct sess_op table[] = {
 		.on_news = sess_watch_on_credit,
 	},
 	{ .op = OP_BARRIER, .run = sess_op_barrier, .parks = true },
-	{ .op = OP_SERVICE_START, .run = sess_op_service_start, .class = SESS_SLOW, .parks = true },
+	{
+		.op = OP_SERVICE_START,
+		.run = sess_op_service_start,
+		.class = SESS_SLOW,
+		.changes = true,
+		.parks = true,
+	},
 	SLOW(OP_SERVICE_STATUS, sess_op_service_status, 0),
-	SLOW(OP_SERVICE_STOP, sess_op_service_stop, 0),
+	SLOW_CHANGE(OP_SERVICE_STOP, sess_op_service_stop),
 	SLOW(OP_SERVICE_LIST, sess_op_service_list, 0),
-	SLOW(OP_SHELL_OPEN, sess_op_shell_open, 0),
+	SLOW_CHANGE(OP_SHELL_OPEN, sess_op_shell_open),
 	QUICK(OP_SHELL_STATUS, sess_op_shell_status, 0),
-	QUICK(OP_SHELL_WRITE, sess_op_shell_write, 0), /* in the order in which they come */
-	QUICK(OP_SHELL_RESIZE, sess_op_shell_resize, 0),
-	QUICK(OP_SHELL_SIGNAL, sess_op_shell_signal, 0),
-	SLOW(OP_SHELL_CLOSE, sess_op_shell_close, 0),
-	SLOW(OP_COMMAND_START, sess_op_command_start, 0),
+	CHANGE(OP_SHELL_WRITE, sess_op_shell_write, 0), /* in the order in which they come */
+	CHANGE(OP_SHELL_RESIZE, sess_op_shell_resize, 0),
+	CHANGE(OP_SHELL_SIGNAL, sess_op_shell_signal, 0),
+	SLOW_CHANGE(OP_SHELL_CLOSE, sess_op_shell_close),
+	SLOW_CHANGE(OP_COMMAND_START, sess_op_command_start),
 	PARKED(OP_COMMAND_INPUT, sess_op_command_input, SESS_UP),
 	SLOW(OP_COMMAND_STATUS, sess_op_command_status, 0),
-	SLOW(OP_COMMAND_SIGNAL, sess_op_command_signal, 0),
-	SLOW(OP_COMMAND_FORGET, sess_op_command_forget, 0),
+	SLOW_CHANGE(OP_COMMAND_SIGNAL, sess_op_command_signal),
+	SLOW_CHANGE(OP_COMMAND_FORGET, sess_op_command_forget),
 	PARKED(OP_STREAM, sess_op_stream, SESS_DOWN),
 	PARKED(OP_WAIT, sess_op_wait, SESS_NO_STREAM),
 	QUICK(OP_INFO, sess_op_info, 0),

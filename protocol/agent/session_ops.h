@@ -23,7 +23,8 @@ struct sess_op {
 	enum sess_class class;
 	enum sess_stream stream; /* DATA beside it: to the client, or from it */
 	bool bulk;               /* one of those of which only so many are carried out at once */
-	bool parks;              /* where slow: it only parks, so it is begun in place */
+	bool changes;      /* something in the guest: not to be begun behind the session's fence */
+	bool parks;        /* where slow: it only parks, so it is begun in place */
 	size_t result_max; /* of what may be in a batch: its result is no longer; 0: may not */
 	/* Whether these arguments make a QUICK one slow; NULL: none do. */
 	bool (*is_slow)(struct unpack args);

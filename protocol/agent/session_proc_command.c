@@ -209,6 +209,7 @@ static int forget(struct sess_call *call, struct request *request, struct reply 
 	autocommand struct command *command = find(call, request, &rc, err);
 
 	(void)reply;
+	sess_fence_end_call(call);
 	if (rc == 0)
 		command_forget(command);
 	return rc;

@@ -115,13 +115,17 @@ static int service_status(struct sess_call *call, struct request *request, struc
 static int stop_service(struct sess_call *call, struct request *request, struct reply *reply,
 			struct error *err)
 {
+	struct services *services = request->agent->services;
 	struct service_record record = { 0 };
+	struct service_run run;
 	autofree char *name = NULL;
 	int rc = request_name(request, "service_name", &name, err);
 
-	(void)call;
 	if (rc == 0)
-		rc = services_stop(request->agent->services, name, &record, err);
+		rc = services_get_run(services, name, &run, err);
+	sess_fence_end_call(call);
+	if (rc == 0)
+		rc = services_stop_run(services, name, &run, &record, err);
 	service_record_free(&record);
 	return rc < 0 ? rc : proc_describe_service(request->agent, name, reply, err);
 }

@@ -12,10 +12,11 @@
 
 #define MAX_SIZE 32767
 
-typedef int (*shell_fn)(struct shell *shell, const struct request *request, struct error *err);
+typedef int (*shell_fn)(struct shell *shell, struct sess_call *call, const struct request *request,
+			struct error *err);
 
-static int with_shell(const struct request *request, struct reply *reply, struct error *err,
-		      shell_fn fn)
+static int with_shell(struct sess_call *call, const struct request *request, struct reply *reply,
+		      struct error *err, shell_fn fn)
 {
 	autofree char *id = NULL;
 	struct shell *shell;
@@ -26,7 +27,7 @@ static int with_shell(const struct request *request, struct reply *reply, struct
 	shell = shells_find(request->agent->shells, id, err);
 	if (!shell)
 		return -ENOENT;
-	rc = fn ? fn(shell, request, err) : 0;
+	rc = fn ? fn(shell, call, request, err) : 0;
 	if (rc == -EPIPE || rc == -ESRCH)
 		rc = error_set(err, EBUSY, "the shell is not running");
 	if (rc == 0)
@@ -49,15 +50,16 @@ static int open_shell(struct sess_call *call, struct request *request, struct re
 static int shell_status(struct sess_call *call, struct request *request, struct reply *reply,
 			struct error *err)
 {
-	(void)call;
-	return with_shell(request, reply, err, NULL);
+	return with_shell(call, request, reply, err, NULL);
 }
 
-static int resize(struct shell *shell, const struct request *request, struct error *err)
+static int resize(struct shell *shell, struct sess_call *call, const struct request *request,
+		  struct error *err)
 {
 	int64_t cols = 0, rows = 0;
 	int rc = request_int(request, "cols", 0, 1, MAX_SIZE, &cols, err);
 
+	(void)call;
 	if (rc == 0)
 		rc = request_int(request, "rows", 0, 1, MAX_SIZE, &rows, err);
 	return rc < 0 ? rc : shell_resize(shell, (int)cols, (int)rows);
@@ -66,15 +68,16 @@ static int resize(struct shell *shell, const struct request *request, struct err
 static int resize_shell(struct sess_call *call, struct request *request, struct reply *reply,
 			struct error *err)
 {
-	(void)call;
-	return with_shell(request, reply, err, resize);
+	return with_shell(call, request, reply, err, resize);
 }
 
-static int strike(struct shell *shell, const struct request *request, struct error *err)
+static int strike(struct shell *shell, struct sess_call *call, const struct request *request,
+		  struct error *err)
 {
 	int number = sess_signal_number(request, "INT", err);
 	int rc = number < 0 ? number : shell_signal(shell, number);
 
+	(void)call;
 	if (rc < 0 && rc != -ESRCH && number > 0)
 		error_set(err, -rc, "cannot signal the shell: %s", strerror(-rc));
 	return rc;
@@ -83,14 +86,15 @@ static int strike(struct shell *shell, const struct request *request, struct err
 static int signal_shell(struct sess_call *call, struct request *request, struct reply *reply,
 			struct error *err)
 {
-	(void)call;
-	return with_shell(request, reply, err, strike);
+	return with_shell(call, request, reply, err, strike);
 }
 
-static int end(struct shell *shell, const struct request *request, struct error *err)
+static int end(struct shell *shell, struct sess_call *call, const struct request *request,
+	       struct error *err)
 {
 	(void)request;
 	(void)err;
+	sess_fence_end_call(call);
 	shell_close(shell);
 	return 0;
 }
@@ -98,8 +102,7 @@ static int end(struct shell *shell, const struct request *request, struct error 
 static int close_shell(struct sess_call *call, struct request *request, struct reply *reply,
 		       struct error *err)
 {
-	(void)call;
-	return with_shell(request, reply, err, end);
+	return with_shell(call, request, reply, err, end);
 }
 
 int sess_op_shell_open(struct sess_call *call, struct unpack *args, struct buf *result,

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -26,6 +27,9 @@
 #define IDLE_SECONDS 5
 #define WORKER_STACK (256u << 10)
 
+/* For changes that the client's earlier sessions have under way. */
+#define QUIET_SECONDS 1
+
 /* For the handles of several sessions, where the system lets us. */
 #define WANTED_FILES 16384
 
@@ -41,6 +45,7 @@ struct sess_room {
 	pthread_mutex_t lock;
 	pthread_cond_t work;  /* something is queued, or it is over */
 	pthread_cond_t ended; /* a worker has ended */
+	pthread_cond_t quiet; /* changes of a session that was ended are over */
 
 	struct sess *first; /* lock; the sessions */
 	unsigned sessions;  /* lock; how many */
@@ -182,24 +187,99 @@ bool sess_room_withdraw(struct sess_room *room, struct sess_call *call)
 	return queued;
 }
 
-bool sess_room_enter(struct sess_room *room, struct sess *sess)
+static bool is_another(const struct sess *sess, const struct sess *other)
 {
-	bool fits;
+	return sess != other && sess->client.token[0] &&
+	       !strcmp(sess->client.token, other->client.token);
+}
+
+/* Lock held.  False where SESS itself is an earlier one: its hello has come late. */
+static bool end_earlier(struct sess_room *room, const struct sess *sess)
+{
+	struct sess *other;
+
+	DL_FOREACH (room->first, other) {
+		if (is_another(sess, other) && other->client.attempt > sess->client.attempt)
+			return false;
+	}
+	DL_FOREACH (room->first, other) {
+		if (!is_another(sess, other))
+			continue;
+		sess_fence_raise(&other->fence);
+		sess_send_kill(&other->send);
+	}
+	return true;
+}
+
+/* Lock held. */
+static bool is_quiet(const struct sess_room *room, const struct sess *sess)
+{
+	const struct sess *other;
+
+	DL_FOREACH (room->first, other) {
+		if (is_another(sess, other) && sess_fence_is_raised(&other->fence) &&
+		    !sess_fence_is_quiet(&other->fence))
+			return false;
+	}
+	return true;
+}
+
+/* Lock held before and after. */
+static bool wait_until_quiet(struct sess_room *room, const struct sess *sess)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += QUIET_SECONDS;
+	while (!is_quiet(room, sess) && rc == 0)
+		rc = pthread_cond_timedwait(&room->quiet, &room->lock, &until);
+	return rc == 0;
+}
+
+/* Lock held. */
+static int admit(struct sess_room *room, struct sess *sess, struct error *err)
+{
+	if (!end_earlier(room, sess))
+		return error_set(err, EBUSY, "this client has a newer session");
+	if (room->sessions >= SESS_MAX_SESSIONS)
+		return error_set(err, EAGAIN, "this agent has %d sessions already: end one first",
+				 SESS_MAX_SESSIONS);
+	room->sessions++;
+	DL_APPEND(room->first, sess);
+	return 0;
+}
+
+int sess_room_enter(struct sess_room *room, struct sess *sess, struct error *err)
+{
+	bool quiet = false;
+	int rc;
 
 	pthread_mutex_lock(&room->lock);
-	fits = room->sessions < SESS_MAX_SESSIONS;
-	if (fits) {
-		room->sessions++;
-		DL_APPEND(room->first, sess);
-	}
+	rc = admit(room, sess, err);
+	if (rc == 0)
+		quiet = wait_until_quiet(room, sess);
 	pthread_mutex_unlock(&room->lock);
-	return fits;
+	/* Meanwhile, a newer one of the client's may have ended this one. */
+	if (rc < 0 || (quiet && !sess_fence_is_raised(&sess->fence)))
+		return rc;
+	sess_room_leave(room, sess);
+	return error_set(err, EBUSY,
+			 "what this client's last session was about is not over: try again");
+}
+
+void sess_room_quieten(struct sess_room *room)
+{
+	pthread_mutex_lock(&room->lock);
+	pthread_cond_broadcast(&room->quiet);
+	pthread_mutex_unlock(&room->lock);
 }
 
 void sess_room_leave(struct sess_room *room, struct sess *sess)
 {
 	pthread_mutex_lock(&room->lock);
 	room->sessions--;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the list */
 	DL_DELETE(room->first, sess);
 	pthread_mutex_unlock(&room->lock);
 }
@@ -283,6 +363,7 @@ int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&room->work, &monotonic);
+	pthread_cond_init(&room->quiet, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&room->ended, NULL);
 	*out = room;
@@ -302,6 +383,7 @@ void sess_room_free(struct sess_room *room)
 	sess_hub_free(room->hub);
 	pthread_cond_destroy(&room->ended);
 	pthread_cond_destroy(&room->work);
+	pthread_cond_destroy(&room->quiet);
 	pthread_mutex_destroy(&room->lock);
 	free(room);
 }

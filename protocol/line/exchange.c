@@ -266,7 +266,7 @@ static int converse(struct run *run, json_t **reply, struct error *err)
 	int rc;
 
 	rc = all_attempts(run, err);
-	if (rc == 0 || rc == -EREMOTEIO) {
+	if (rc == 0 || rc == -EREMOTEIO || rc == -EBUSY) {
 		if (!bulky)
 			took = (double)(call_now() - x->dialled_at) / (double)NSEC_PER_SEC;
 		guest_health_ok(guest, took);

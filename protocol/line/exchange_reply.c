@@ -204,6 +204,9 @@ static int end_object(struct exchange *x, int code, struct error *err)
 {
 	int rc = parse(x, x->reply.len, "the guest's answer", err);
 
+	if (rc == -EREMOTEIO && x->shape == EXCHANGE_HELLO &&
+	    json_is_true(json_object_get(x->object, "busy")))
+		return error_set(err, EBUSY, "%s", err ? err->text : "");
 	/* A reset behind a whole reply is only how this peer says goodbye. */
 	if (rc == -EPROTO && code)
 		return unanswered(x, code, err);

@@ -11,11 +11,13 @@
 #include "protocol/guest_internal.h"
 #include "protocol/line/exchange.h"
 #include "protocol/line/line.h"
+#include "protocol/session/link_internal.h"
 #include "protocol/wire.h"
 
 #define DIALECT "session/1"
 #define MARK "vsockfs-hello"
 #define TIMEOUT_SECONDS 10
+#define BUSY_PAUSE 0.1 /* seconds; the agent has waited, too */
 
 /* The tools are those that deliver.c needs. */
 static void write_command(struct guest *guest, char *text, size_t size)
@@ -129,13 +131,16 @@ static int ask_plainly(struct guest *guest, const struct call *call, const char 
 	return rc;
 }
 
-static int ask(struct guest *guest, const struct call *call, const char *command,
-	       const struct address *aside, bool probe, struct hello *out, struct error *err)
+/* With whose and which one it is: the agent ends what it has of us, but not for an older hello that comes late. */
+static int ask_once(struct guest *guest, const struct call *call, const char *command,
+		    const struct address *aside, bool probe, struct hello *out, struct error *err)
 {
+	struct link *link = guest->link;
 	struct exchange_request request = {
-		.object = json_pack("{s:s, s:[s], s:s, s:i}", "action", "hello", "dialects",
-				    DIALECT, "command", command, "timeout_seconds",
-				    TIMEOUT_SECONDS),
+		.object = json_pack("{s:s, s:[s], s:s, s:i, s:s, s:I}", "action", "hello",
+				    "dialects", DIALECT, "command", command, "timeout_seconds",
+				    TIMEOUT_SECONDS, "client", link->client, "attempt",
+				    (json_int_t)atomic_fetch_add(&link->hellos, 1)),
 	};
 	json_t *reply = NULL;
 	int rc;
@@ -150,6 +155,23 @@ static int ask(struct guest *guest, const struct call *call, const char *command
 	if (rc < 0)
 		hello_drop(out);
 	return rc;
+}
+
+static int ask(struct guest *guest, const struct call *call, const char *command,
+	       const struct address *aside, bool probe, struct hello *out, struct error *err)
+{
+	struct error why = { 0 };
+	int rc, slept = 0;
+
+	do
+		rc = ask_once(guest, call, command, aside, probe, out, &why);
+	while (rc == -EBUSY && (slept = call_sleep(call, BUSY_PAUSE)) == 0);
+	if (slept == -EINTR)
+		return error_set(err, EINTR, "interrupted before the guest had answered");
+	if (rc == -EBUSY)
+		return error_set(err, EBUSY, "the guest's agent begins no new session yet: %.200s",
+				 why.text);
+	return rc < 0 ? error_copy(err, &why) : 0;
 }
 
 int hello_ask(struct guest *guest, const struct call *call, bool probe, struct hello *out,

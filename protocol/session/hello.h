@@ -26,14 +26,15 @@ struct hello {
 
 /*
  * Asks the guest's own agent: errors of exchange_run_hello, -ENOENT for a guest without /workspace, -EPROTO for one
- * whose sh does not do as told.  PROBE as there.
+ * whose sh does not do as told.  PROBE as there.  -EBUSY: up to CALL's deadline the agent was still about what our
+ * last session asked of it.
  */
 int hello_ask(struct guest *guest, const struct call *call, bool probe, struct hello *out,
 	      struct error *err);
 
 /*
  * Asks what listens on another of the guest's ports.  -EPROTONOSUPPORT for what answers but speaks no
- * session; else as exchange_run_hello with ASIDE.
+ * session; -EBUSY as above; else as exchange_run_hello with ASIDE.
  */
 int hello_ask_at(struct guest *guest, const struct call *call, uint32_t port, struct hello *out,
 		 struct error *err);

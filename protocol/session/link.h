@@ -21,7 +21,7 @@ struct link;
 
 enum dialect { DIALECT_LINE, DIALECT_SESSION };
 
-/* For guest*.c: a link lives as long as its guest's memory. */
+/* For guest*.c: a link lives as long as its guest's memory.  -ENOMEM, -EIO without random bytes. */
 int link_new(struct guest *guest, struct link **out);
 /* No more sessions: closes the living one, and calls back who makes one. */
 void link_end(struct link *link);

@@ -24,9 +24,13 @@ struct link_waiter {
 	struct link_waiter *prev, *next; /* link->lock */
 };
 
+#define LINK_CLIENT_DIGITS 32
+
 struct link {
-	struct guest *guest;      /* constant; whoever makes a session has a hold on it */
-	struct cancel cancel;     /* fires at link_end */
+	struct guest *guest; /* constant; whoever makes a session has a hold on it */
+	char client[LINK_CLIENT_DIGITS + 1]; /* constant; random: what the agent knows us by */
+	_Atomic int64_t hellos;              /* that were sent */
+	struct cancel cancel;                /* fires at link_end */
 	_Atomic int64_t moved_at; /* call_now() when an attempt last got on; 0 for never */
 
 	pthread_mutex_t lock;

@@ -126,8 +126,10 @@ static int ask_delivered(struct link *link, const struct call *call, bool probe,
 		guest_health_silent(link->guest, since, err);
 		return is_gone(link->guest) ? error_set(err, ENOTCONN, "%s", err->text) : 0;
 	}
+	if (rc == -EINTR || rc == -EBUSY)
+		return rc;
 	if (rc < 0)
-		return rc == -EINTR ? rc : 0;
+		return 0;
 	pthread_mutex_lock(&link->lock);
 	same = strcmp(hello.build, link->info.build) == 0;
 	pthread_mutex_unlock(&link->lock);
@@ -234,7 +236,7 @@ static int settle(struct link *link, const struct call *call, struct hello *own,
 	return deliver(link, call, own, err);
 }
 
-int link_make(struct link *link, const struct call *call, bool probe, struct error *err)
+static int make(struct link *link, const struct call *call, bool probe, struct error *err)
 {
 	struct hello own;
 	int rc;
@@ -250,4 +252,12 @@ int link_make(struct link *link, const struct call *call, bool probe, struct err
 	rc = settle(link, call, &own, err);
 	hello_drop(&own);
 	return rc;
+}
+
+int link_make(struct link *link, const struct call *call, bool probe, struct error *err)
+{
+	int rc = make(link, call, probe, err);
+
+	/* To who waits for a session it is a guest that answers too late. */
+	return rc == -EBUSY ? error_set(err, ETIMEDOUT, "%s", err->text) : rc;
 }

@@ -14,6 +14,7 @@ struct relay {
 	pthread_t up, down;
 	/* world->lock: */
 	bool cut;
+	bool late;
 	uint32_t victim; /* the call whose answer is to be cut; 0: none */
 	enum cut how;
 };
@@ -60,6 +61,7 @@ static enum cut judge_call(struct relay *relay, const struct frame *frame)
 	if (w->cut && (!w->cut_op || w->cut_op == frame->code) && --w->cut_at == 0) {
 		cut = relay->how = w->cut;
 		w->cut = CUT_NONE;
+		relay->late = cut == CUT_LATE;
 		if (cut == CUT_ANSWER || cut == CUT_HALF_ANSWER)
 			relay->victim = frame->id;
 		else
@@ -93,6 +95,36 @@ static bool is_cut(struct relay *relay)
 	return cut;
 }
 
+bool relay_is_late(struct relay *relay)
+{
+	bool late;
+
+	if (!relay)
+		return false;
+	pthread_mutex_lock(&relay->world->lock);
+	late = relay->late;
+	pthread_mutex_unlock(&relay->world->lock);
+	return late;
+}
+
+static void await_release(struct relay *relay)
+{
+	struct call moment = call_within(60, NULL);
+
+	shutdown(relay->client, SHUT_RDWR);
+	while (relay_is_late(relay) && call_sleep(&moment, 0.001) == 0)
+		;
+}
+
+void world_release(struct world *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->late->late = false;
+	pthread_mutex_unlock(&w->lock);
+	relay_free(w->late);
+	w->late = NULL;
+}
+
 static void *run_up(void *arg)
 {
 	struct relay *relay = arg;
@@ -105,7 +137,9 @@ static void *run_up(void *arg)
 		cut = judge_call(relay, &frame);
 		if (cut == CUT_BEFORE || cut == CUT_HALF_CALL)
 			break;
-		if (!relay_send(relay->agent, bytes, len))
+		if (cut == CUT_LATE)
+			await_release(relay);
+		if (!relay_send(relay->agent, bytes, len) || cut == CUT_LATE)
 			break;
 	}
 	if (cut == CUT_HALF_CALL)

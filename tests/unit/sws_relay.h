@@ -8,6 +8,8 @@
 
 /* Passes frames on between the sockets, which it takes over, until one is closed or it is told to cut. */
 struct relay *relay_new(struct world *w, int client, int agent);
+/* Whether it was cut by CUT_LATE and not released; false for NULL. */
+bool relay_is_late(struct relay *relay);
 /* NULL is allowed.  Waits until both are at their ends: the agent has carried out what it had. */
 void relay_free(struct relay *relay);
 /* All of BYTES; false when they do not get there. */

@@ -4,7 +4,7 @@
  * connection at any of them.
  *
  * The relay is a connection that breaks the hard way for the client and the soft way for the agent: what the
- * agent has received it carries out, and a new session begins only when it has.
+ * agent has received it carries out, and a new session begins only when it has; but for CUT_LATE.
  */
 #ifndef VSOCKFS_TESTS_SWS_WORLD_H
 #define VSOCKFS_TESTS_SWS_WORLD_H
@@ -30,6 +30,7 @@ enum cut {
 	CUT_ANSWER,      /* it carries it out, and the client does not hear of it */
 	CUT_HALF_ANSWER, /* the client gets half of the answer */
 	CUT_KINDS,
+	CUT_LATE, /* it gets the call, and the end of the connection, at world_release */
 };
 
 struct relay;
@@ -52,6 +53,7 @@ struct world {
 	unsigned cut_at;     /* lock; counts down: 1 is the next call */
 	unsigned cut_op;     /* lock; only calls of it are counted; 0: all */
 	struct relay *relay; /* of the living session */
+	struct relay *late;  /* cut by CUT_LATE, until it is released */
 };
 
 int world_setup(void **state);
@@ -65,6 +67,8 @@ void world_cut_op(struct world *w, enum cut cut, enum session_op op);
 bool world_is_cut(struct world *w);
 /* Takes an order to cut back; whether it had been carried out. */
 bool world_was_cut(struct world *w);
+/* What was cut by CUT_LATE arrives; waits until the agent is done with that session. */
+void world_release(struct world *w);
 void world_set_down(struct world *w, bool down);
 
 /* Forgets what was counted. */

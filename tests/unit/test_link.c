@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/cmocka_all.h"
@@ -77,7 +78,9 @@ static void test_line_dialect(void **state)
 				 "\"command\": \"",
 				 59),
 			 0);
-	assert_non_null(strstr(sent, "\", \"timeout_seconds\": 10}\n"));
+	sent = strstr(sent, "\", \"timeout_seconds\": 10, \"client\": \"");
+	assert_non_null(sent);
+	assert_non_null(strstr(sent, "\", \"attempt\": 0}\n"));
 	assert_false(peer_left_early(peer, 0));
 
 	/* asked again, it is one request again */
@@ -199,6 +202,87 @@ static void test_repeating(void **state)
 	peer_stop(peer);
 }
 
+/* What the hello of CONNECTION says behind KEY. */
+static const char *told(struct peer *peer, int connection, const char *key)
+{
+	const char *at = strstr(peer_received(peer, connection), key);
+
+	assert_non_null(at);
+	return at + strlen(key);
+}
+
+/* An agent can tell who comes again, and which hello is the later one. */
+static void test_client(void **state)
+{
+	static const struct peer_step script[] = { P_LINE, P_SAY(SESSION), P_CALL, P_CLOSE };
+	const struct peer_step *scripts[] = { script };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct guest *other = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(ask(guest, OP_STAT, &err), -EIO);
+	assert_int_equal(ask(other, OP_MKDIR, &err), -EIO);
+	peer_wait_served(peer, 3);
+	assert_int_equal(strspn(told(peer, 0, "\"client\": \""), "0123456789abcdef"), 32);
+	assert_memory_equal(told(peer, 0, "\"client\": \""), told(peer, 1, "\"client\": \""), 32);
+	assert_memory_not_equal(told(peer, 0, "\"client\": \""), told(peer, 2, "\"client\": \""),
+				32);
+	assert_int_equal(atoi(told(peer, 0, "\"attempt\": ")), 0);
+	assert_int_equal(atoi(told(peer, 1, "\"attempt\": ")), 1);
+	assert_int_equal(atoi(told(peer, 2, "\"attempt\": ")), 0);
+	guest_unref(guest);
+	guest_unref(other);
+	peer_stop(peer);
+}
+
+#define BUSY "{\"error\": \"a write goes on\", \"busy\": true}\n"
+
+/* An agent that is not done with the last session is asked again. */
+static void test_busy(void **state)
+{
+	static const struct peer_step busy[] = { P_LINE, P_SAY(BUSY), P_CLOSE };
+	static const struct peer_step script[] = { P_LINE, P_SAY(SESSION), P_PAUSE, P_CLOSE };
+	const struct peer_step *scripts[] = { busy, busy, script };
+	struct peer *peer = peer_start(scripts, 3, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(hello(guest, &err), 0);
+	assert_int_equal(info_of(guest).dialect, DIALECT_SESSION);
+	assert_int_equal(peer_accepted(peer), 3);
+	assert_int_equal(atoi(told(peer, 1, "\"attempt\": ")), 1);
+	peer_wait_paused(peer);
+	peer_go(peer);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
+/* For as long as the caller waits; it is neither gone nor a line-dialect agent because of that. */
+static void test_busy_for_long(void **state)
+{
+	static const struct peer_step busy[] = { P_LINE, P_SAY(BUSY), P_CLOSE };
+	const struct peer_step *scripts[] = { busy };
+	struct peer *peer = peer_start(scripts, 1, true);
+	struct guest *guest = make_guest("unix:", peer_path(peer), 0.5);
+	struct call call = call_within(LONG, NULL), brief = call_within(0.5, NULL);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(link_call(guest_link(guest), &brief, OP_STAT, NULL, NULL, NULL, &err),
+			 -ETIMEDOUT);
+	/* the attempt's own end comes a moment later */
+	while (link_call(guest_link(guest), &call, OP_STAT, NULL, NULL, NULL, &err) != -ETIMEDOUT ||
+	       !strstr(err.text, "a write goes on"))
+		assert_true(call_remaining_ms(&call));
+	assert_int_equal(status_of(guest).state, GUEST_UP);
+	assert_true(peer_accepted(peer) > 1);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 /* Sessions that break at once do not keep a caller busy for ever. */
 static void test_broken_at_once(void **state)
 {
@@ -292,6 +376,8 @@ int main(void)
 		cmocka_unit_test(test_no_answer_at_all), cmocka_unit_test(test_hello_in_pieces),
 		cmocka_unit_test(test_repeating),        cmocka_unit_test(test_broken_at_once),
 		cmocka_unit_test(test_single_flight),    cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_client),           cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_busy_for_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,28 @@ static void test_names(void **state)
 	at_calls(*state, 1, body_names);
 }
 
+/* What the agent had not read of the last session does not happen behind what was done in this one. */
+static void test_late(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+
+	world_cut_op(w, CUT_LATE, OP_WRITE);
+	world_write(w, file, 0, "old");
+	ok(w, sws_flush(file, call, err));
+	world_write(w, file, 0, "new");
+	ok(w, sws_flush(file, call, err));
+	world_release(w);
+	world_has(w, "f", "new");
+	world_close(w, file);
+
+	world_cut_op(w, CUT_LATE, OP_RENAME);
+	assert_int_equal(sws_rename(w->ws, call, "f", "g", 0, err), -EIO);
+	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
+	world_release(w);
+	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
+}
+
 struct racer {
 	struct world *w;
 	char name[8];
@@ -339,7 +361,7 @@ static void test_race(void **state)
 static const struct CMUnitTest tests[] = {
 	world_test(test_writes),      world_test(test_large),     world_test(test_appends),
 	world_test(test_append_once), world_test(test_questions), world_test(test_names),
-	world_test(test_race),
+	world_test(test_late),        world_test(test_race),
 };
 
 int main(void)
