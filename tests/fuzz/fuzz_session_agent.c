@@ -1,6 +1,6 @@
 /*
  * fuzz_session_agent.c - a client of the agent's sessions that sends arbitrary bytes: frames, in pieces of any
- * size, to file operations below a workspace of its own.
+ * size, to operations on files below a workspace of its own, and on a service that has ended.
  *
  * The first byte says how large the pieces are. Whatever is sent, nothing outside the workspace changes, every
  * frame that comes back is one, and the session ends when the client does. Calls that would run programs are
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "protocol/agent/agent.h"
+#include "protocol/agent/rundir.h"
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_room.h"
 #include "protocol/session/frame.h"
@@ -30,6 +31,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FILE_SIZE_MAX (1u << 20)
+#define PATIENCE_NS 5000000
 
 #define REQUIRE(condition)                                                                         \
 	do {                                                                                       \
@@ -41,21 +43,27 @@ static struct agent *agent;
 static char base[] = "/tmp/fuzz-session-XXXXXX";
 static char workspace[64];
 
-/* How many of the bytes are frames that a test may send. */
-static size_t harmless(const uint8_t *data, size_t size)
+static bool runs_programs(unsigned op)
+{
+	return op == OP_SERVICE_START || op == OP_SHELL_OPEN || op == OP_COMMAND_START;
+}
+
+/* How many of the bytes are frames that a test may send, and how many CALLs are among them. */
+static size_t harmless(const uint8_t *data, size_t size, unsigned *calls)
 {
 	size_t at = 0;
 
+	*calls = 0;
 	while (size - at >= FRAME_HEADER) {
 		struct frame frame;
 
 		if (frame_decode(data + at, &frame, NULL) < 0)
 			return size; /* the agent stops reading here */
-		if (frame.kind == FRAME_CALL && frame.code >= OP_SERVICE_START &&
-		    frame.code != OP_INFO)
+		if (frame.kind == FRAME_CALL && runs_programs(frame.code))
 			return at;
 		if (frame.size > size - at - FRAME_HEADER)
 			return size;
+		*calls += frame.kind == FRAME_CALL;
 		at += FRAME_HEADER + frame.size;
 	}
 	return size;
@@ -115,42 +123,74 @@ static void check_outside(void)
 	close(fd);
 }
 
+/* The client: one thread speaks and one listens. */
+struct client {
+	int fd;
+	const uint8_t *data;
+	size_t size, piece;
+
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	unsigned calls; /* lock; not answered yet */
+	bool over;      /* lock; the agent has closed */
+};
+
 /* Reads what the agent says to its end; frames, every one of them whole. */
 static void *listen_to(void *arg)
 {
-	const int *fd = arg;
+	struct client *client = arg;
 	static unsigned char body[FRAME_BODY_MAX];
 	unsigned char header[FRAME_HEADER];
 
-	while (recv(*fd, header, sizeof(header), MSG_WAITALL) == (ssize_t)sizeof(header)) {
+	while (recv(client->fd, header, sizeof(header), MSG_WAITALL) == (ssize_t)sizeof(header)) {
 		struct frame frame;
 
 		REQUIRE(frame_decode(header, &frame, NULL) == 0);
 		REQUIRE(frame.kind == FRAME_DONE || frame.kind == FRAME_DATA ||
 			frame.kind == FRAME_CREDIT);
-		if (frame.size && recv(*fd, body, frame.size, MSG_WAITALL) != (ssize_t)frame.size)
+		if (frame.size &&
+		    recv(client->fd, body, frame.size, MSG_WAITALL) != (ssize_t)frame.size)
 			break;
+		pthread_mutex_lock(&client->lock);
+		client->calls -= frame.kind == FRAME_DONE && client->calls;
+		pthread_cond_signal(&client->news);
+		pthread_mutex_unlock(&client->lock);
 	}
+	pthread_mutex_lock(&client->lock);
+	client->over = true;
+	pthread_cond_signal(&client->news);
+	pthread_mutex_unlock(&client->lock);
 	return NULL;
 }
 
-struct input {
-	int fd;
-	const uint8_t *data;
-	size_t size, piece;
-};
+/* A session that ends takes what is slow with it: so until all is answered, or only what waits for ever is not. */
+static void await_answers(struct client *client)
+{
+	struct timespec until;
+	int rc = 0;
+
+	pthread_mutex_lock(&client->lock);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += PATIENCE_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (client->calls && !client->over && rc == 0)
+		rc = pthread_cond_timedwait(&client->news, &client->lock, &until);
+	pthread_mutex_unlock(&client->lock);
+}
 
 static void *speak(void *arg)
 {
-	struct input *input = arg;
+	struct client *client = arg;
 
-	for (size_t at = 0; at < input->size; at += input->piece) {
-		size_t len = input->size - at < input->piece ? input->size - at : input->piece;
+	for (size_t at = 0; at < client->size; at += client->piece) {
+		size_t len = client->size - at < client->piece ? client->size - at : client->piece;
 
-		if (send(input->fd, input->data + at, len, MSG_NOSIGNAL) < 0)
+		if (send(client->fd, client->data + at, len, MSG_NOSIGNAL) < 0)
 			break;
 	}
-	shutdown(input->fd, SHUT_WR);
+	await_answers(client);
+	shutdown(client->fd, SHUT_WR);
 	return NULL;
 }
 
@@ -159,7 +199,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	const struct rlimit limit = { FILE_SIZE_MAX, FILE_SIZE_MAX };
 	struct agent_options options = { .workspace = workspace };
 	struct error err;
-	int dir;
+	int dir, services;
 
 	(void)argc;
 	(void)argv;
@@ -168,6 +208,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	REQUIRE(mkdtemp(base));
 	dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	make_file(dir, "outside", "secret");
+	REQUIRE(mkdirat(dir, RUNDIR_SERVICES, 0700) == 0);
+	services = openat(dir, RUNDIR_SERVICES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	make_file(services, "s.json", "{\"command\": \"true\", \"state\": \"exited\"}");
+	make_file(services, "s.stdout", "what it wrote");
+	close(services);
 	close(dir);
 	snprintf(workspace, sizeof(workspace), "%s/workspace", base);
 	options.run_dir = base;
@@ -177,7 +222,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input input;
+	struct client client = {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.news = PTHREAD_COND_INITIALIZER,
+	};
 	pthread_t speaker, listener;
 	struct error err = { 0 };
 	struct sess sess;
@@ -187,15 +235,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	make_workspace();
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-	input = (struct input){
-		.fd = ends[0],
-		.data = data + 1,
-		.size = harmless(data + 1, size - 1),
-		.piece = data[0] + 1u,
-	};
+	client.fd = ends[0];
+	client.data = data + 1;
+	client.size = harmless(data + 1, size - 1, &client.calls);
+	client.piece = data[0] + 1u;
 	REQUIRE(sess_open(agent, ends[1], &sess, &err) == 0);
-	REQUIRE(pthread_create(&speaker, NULL, speak, &input) == 0);
-	REQUIRE(pthread_create(&listener, NULL, listen_to, &ends[0]) == 0);
+	REQUIRE(pthread_create(&speaker, NULL, speak, &client) == 0);
+	REQUIRE(pthread_create(&listener, NULL, listen_to, &client) == 0);
 	sess_serve(&sess, "", 0);
 	sess_close(&sess);
 	close(ends[1]);
