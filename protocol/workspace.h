@@ -80,7 +80,7 @@ int ws_symlink(struct workspace *ws, const struct call *call, const char *target
 	       struct ws_attr *out, struct error *err);
 int ws_link(struct workspace *ws, const struct call *call, const char *from, const char *to,
 	    struct ws_attr *out, struct error *err);
-/* S_IFIFO and S_IFREG only; others are -EPERM. */
+/* S_IFREG, S_IFIFO, and S_IFSOCK over the session dialect; others are -EPERM. */
 int ws_mknod(struct workspace *ws, const struct call *call, const char *path, mode_t mode,
 	     struct ws_attr *out, struct error *err);
 

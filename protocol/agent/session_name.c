@@ -208,9 +208,8 @@ int sess_op_mknod(struct sess_call *call, struct unpack *args, struct buf *resul
 
 	if (rc < 0)
 		return rc;
-	if (!S_ISFIFO(mode) && !S_ISREG(mode))
-		return error_set(err, EPERM, "'%.255s': only files and FIFOs can be made",
-				 spot.path);
+	if (!S_ISFIFO(mode) && !S_ISREG(mode) && !S_ISSOCK(mode))
+		return error_set(err, EPERM, "'%.255s': a device cannot be made here", spot.path);
 	if (mknodat(spot.parent, spot.name, mode & (S_IFMT | MODE_BITS), 0) < 0)
 		return fail(err, &spot);
 	return add_attr(&spot, result, err);

@@ -86,8 +86,8 @@ int sws_mknod(struct sws *ws, const struct call *call, const char *path, mode_t 
 	mode_t type = mode & S_IFMT ? mode & S_IFMT : S_IFREG;
 	int rc = ws_path_check(path, WS_PATH_CREATE, err);
 
-	if (!rc && type != S_IFREG && type != S_IFIFO)
-		rc = error_set(err, EPERM, "only files and FIFOs can be made in a workspace");
+	if (!rc && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
+		rc = error_set(err, EPERM, "a device cannot be made in a workspace");
 	if (rc)
 		return rc;
 	pack_text(&args, path);

@@ -62,6 +62,9 @@ static void test_names(void **state)
 	assert_true(S_ISLNK(w->attr.mode));
 	ok(w, sws_mknod(w->ws, call, "d/fifo", S_IFIFO | 0640, &w->attr, err));
 	assert_int_equal(w->attr.mode, S_IFIFO | 0640);
+	ok(w, sws_mknod(w->ws, call, "d/sock", S_IFSOCK | 0600, &w->attr, err));
+	assert_int_equal(w->attr.mode, S_IFSOCK | 0600);
+	ok(w, sws_unlink(w->ws, call, "d/sock", err));
 	ok(w, sws_mknod(w->ws, call, "d/file", 0604, &w->attr, err));
 	assert_int_equal(w->attr.mode, S_IFREG | 0604);
 	ok(w, sws_link(w->ws, call, "d/file", "file2", &w->attr, err));
@@ -70,7 +73,7 @@ static void test_names(void **state)
 	assert_int_equal(sws_rename(w->ws, call, "d", "file3", RENAME_NOREPLACE, err), -EEXIST);
 	ok(w, sws_rename(w->ws, call, "d", "file3", RENAME_EXCHANGE, err));
 	ok(w, sws_unlink(w->ws, call, "d", err));
-	world_counted_all(w, 9);
+	world_counted_all(w, 11);
 	assert_int_equal(sws_rmdir(w->ws, call, "file3", err), -ENOTEMPTY);
 	assert_int_equal(sws_unlink(w->ws, call, "file3", err), -EISDIR);
 	assert_int_equal(sws_rename(w->ws, call, "file3", "file3/x", 0, err), -EINVAL);
