@@ -20,7 +20,7 @@ static int make(struct object *dir, const char *name, struct object **out, struc
 static const struct member_ops members = { .make = make, .stop = exec_end };
 
 static const struct file_type files[] = {
-	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops, .own_node = true },
+	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops },
 };
 
 static void free_execs(struct object *object)

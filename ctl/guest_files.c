@@ -221,11 +221,7 @@ static struct vnode *place_execs(struct object *object)
 }
 
 static const struct file_type files[] = {
-	{ .name = "ctl",
-	  .mode = S_IFREG | 0600,
-	  .ops = &ctl_ops,
-	  .own_node = true,
-	  .text = ctl_text },
+	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
 	{ .name = "status", .mode = S_IFREG | 0444, .ops = &text_ops, .text = status_text },
 	{ .name = "error", .mode = S_IFREG | 0400, .ops = &text_ops, .text = text_error_file },
 	{ .name = "events",

@@ -233,11 +233,7 @@ static const struct cmd_verb verbs[] = {
 };
 
 static const struct file_type files[] = {
-	{ .name = "ctl",
-	  .mode = S_IFREG | 0600,
-	  .ops = &ctl_ops,
-	  .own_node = true,
-	  .text = ctl_text },
+	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
 	{ .name = "status", .mode = S_IFREG | 0444, .ops = &text_ops, .text = status_text },
 	{ .name = "metrics", .mode = S_IFREG | 0444, .ops = &text_ops, .text = metrics_text },
 	{ .name = "version", .mode = S_IFREG | 0444, .ops = &text_ops, .text = version_text },

@@ -129,11 +129,7 @@ static struct waitq *wait_queue(struct object *object)
 static const struct blocking_type wait_type = { .queue = wait_queue, .asks = true };
 
 const struct file_type service_file_types[SERVICE_FILES] = {
-	{ .name = "ctl",
-	  .mode = S_IFREG | 0600,
-	  .ops = &ctl_ops,
-	  .own_node = true,
-	  .text = ctl_text },
+	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
 	{ .name = "status",
 	  .mode = S_IFREG | 0444,
 	  .ops = &text_ops,

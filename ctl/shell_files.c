@@ -241,21 +241,13 @@ static struct waitq *wait_queue(struct object *object)
 static const struct blocking_type wait_type = { .queue = wait_queue, .asks = true };
 
 const struct file_type shell_file_types[SHELL_FILES] = {
-	{ .name = "ctl",
-	  .mode = S_IFREG | 0600,
-	  .ops = &ctl_ops,
-	  .own_node = true,
-	  .text = ctl_text },
+	{ .name = "ctl", .mode = S_IFREG | 0600, .ops = &ctl_ops, .text = ctl_text },
 	{ .name = "status",
 	  .mode = S_IFREG | 0444,
 	  .ops = &text_ops,
 	  .text = status_text,
 	  .asks = true },
-	{ .name = "cons",
-	  .mode = S_IFREG | 0600,
-	  .ops = &cons_ops,
-	  .own_node = true,
-	  .blocking = &cons_type },
+	{ .name = "cons", .mode = S_IFREG | 0600, .ops = &cons_ops, .blocking = &cons_type },
 	{ .name = "output",
 	  .mode = S_IFREG | 0400,
 	  .ops = &stream_ops,

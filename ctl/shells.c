@@ -163,7 +163,7 @@ static int stop(struct object *member, const struct call *call, struct error *er
 static const struct member_ops members = { .make = make, .stop = stop };
 
 static const struct file_type files[] = {
-	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops, .own_node = true },
+	{ .name = "clone", .mode = S_IFREG | 0600, .ops = &clone_ops },
 };
 
 static void free_shells(struct object *object)

@@ -79,12 +79,7 @@ void tree_unref(struct object *object)
 
 void tree_drop(struct vnode *vnode)
 {
-	struct node *node = node_of(vnode);
-	struct object *object = node->object;
-
-	if (node->own)
-		free(node);
-	tree_unref(object);
+	tree_unref(node_of(vnode)->object);
 }
 
 int tree_admit(struct object *object, const struct cmd_verb *verb, struct error *err)
@@ -287,21 +282,6 @@ struct vnode *tree_get(struct vnode *vnode)
 	vnode = atomic_load(&object->gone) ? NULL : vn_ref(vnode);
 	pthread_mutex_unlock(&object->lock);
 	return vnode;
-}
-
-struct vnode *tree_own_node(struct node *row)
-{
-	struct node *node = calloc(1, sizeof(*node));
-
-	if (!node)
-		return NULL;
-	if (tree_check(row->object) < 0) {
-		free(node);
-		return NULL;
-	}
-	node_init(node, tree_ref(row->object), row->file, row->ino);
-	node->own = true;
-	return &node->vnode;
 }
 
 void tree_discard(struct object *object)

@@ -42,12 +42,6 @@ struct file_type {
 	mode_t mode;
 	const struct vnode_ops *ops;
 	bool asks; /* `text` asks the guest */
-	/*
-	 * Every lookup gives a node of its own (of the same inode number).  The kernel lets
-	 * one write or truncation at a time into an inode, and has the others sleep where no
-	 * signal reaches them; with this, a long write to ctl holds up nobody else's.
-	 */
-	bool own_node;
 	int which; /* tells rows apart that share their functions */
 	/* Known without asking the guest; NULL: 0. */
 	int64_t (*size)(struct object *object, int which);
@@ -94,7 +88,6 @@ struct node {
 	struct object *object;
 	const struct file_type *file; /* NULL: the directory itself */
 	uint64_t ino;
-	bool own; /* not one of object->nodes: freed by itself */
 };
 
 struct object {

@@ -79,8 +79,6 @@ static struct vnode *row_vnode(struct object *object, size_t row)
 
 	if (file->place)
 		return file->place(object);
-	if (file->own_node)
-		return tree_own_node(&object->nodes[1 + row]);
 	return tree_get(&object->nodes[1 + row].vnode);
 }
 

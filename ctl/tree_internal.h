@@ -18,9 +18,6 @@ struct object *ctl_object(struct ctl *ctl);
  */
 struct vnode *tree_get(struct vnode *vnode);
 
-/* A new node for a row with own_node, or NULL when the object is gone or memory is out. */
-struct vnode *tree_own_node(struct node *row);
-
 /* Frees an object that was made but never added to a directory. */
 void tree_discard(struct object *object);
 
