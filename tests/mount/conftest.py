@@ -2,7 +2,10 @@
 
 A test that takes `m` runs over local:.  Marked `core` it runs over the reference peer too, marked
 `every` over all kinds of guests; `backends("...")` names them; `options("...")` are the
-mount's, `limit(SECONDS)` its time.  VSOCKFS_DIALECT=line runs all of it over the line dialect.
+mount's, `limit(SECONDS)` its time.
+
+VSOCKFS_DIALECT=line is the other half: what speaks the session dialect otherwise, over the line
+dialect.  A test that runs over it anyway, or mounts by itself, is not run again.
 """
 
 import os
@@ -16,6 +19,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from harness import BUILD, Yard, binary  # noqa: E402
 
 # "line" is the bundled agent without its session dialect.
+LINE_ONLY = os.environ.get("VSOCKFS_DIALECT") == "line"
 BACKENDS = ["local", "unix", "line", "firecracker", "bare", "reference", "reference-bridge"]
 
 # The peer's waits, shortened: what they are for is in the peer's own tests.
@@ -69,15 +73,23 @@ def pytest_generate_tests(metafunc):
         kinds = ["local", "reference"]
     else:
         kinds = ["local"]
-    if os.environ.get("VSOCKFS_DIALECT") == "line":
-        kinds = list(dict.fromkeys("line" if kind in ("local", "unix") else kind
-                                   for kind in kinds))
+    if LINE_ONLY:
+        kinds = ["line"] if "line" not in kinds and {"local", "unix"} & set(kinds) else []
     # A local: sandbox swallows what its agent says; a sanitizer's report has to be seen.
     if is_sanitized() and "local" in kinds:
         kinds = list(dict.fromkeys("unix" if kind == "local" else kind for kind in kinds))
     if "bare" in kinds and not agent_is_static():
         kinds = [kind for kind in kinds if kind != "bare"]  # it has no libraries to give it
     metafunc.parametrize("backend", kinds)
+
+
+def pytest_collection_modifyitems(config, items):
+    if not LINE_ONLY:
+        return
+    other = [item for item in items
+             if not hasattr(item, "callspec") or item.callspec.params.get("backend") != "line"]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in other]
 
 
 @pytest.hookimpl(hookwrapper=True)

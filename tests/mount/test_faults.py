@@ -202,7 +202,7 @@ def test_a_silent_guest_costs_the_timeout_once(turning):
     assert keyed(m.g / "status")["state"] in ("gone", "stuck")
 
 
-@pytest.mark.parametrize("kind", ["unix", "firecracker", "reference", "reference-bridge"])
+@pytest.mark.parametrize("kind", ["unix", "line", "firecracker", "reference", "reference-bridge"])
 def test_gone_and_back(yard, kind):
     guest = yard.guest(kind)
     (guest.workspace / "f").write_text("before")
@@ -252,7 +252,7 @@ def test_reconnect_tries_at_once(yard):
     assert (guest.workspace / "g").read_text() == "x"
 
 
-@pytest.mark.parametrize("kind", ["unix", "reference"])
+@pytest.mark.parametrize("kind", ["unix", "line", "reference"])
 def test_an_open_file_over_a_restart(yard, kind):
     guest = yard.guest(kind)
     (guest.workspace / "same").write_text("same file")
@@ -477,7 +477,7 @@ def test_an_unmount_in_the_middle(yard, kind, how, name):
     assert m.process.child.wait(PATIENCE) == 0
 
 
-@pytest.mark.parametrize("kind", ["local", "reference"])
+@pytest.mark.parametrize("kind", ["local", "line", "reference"])
 def test_an_unmount_with_all_sorts_of_things_open(yard, kind):
     m = yard.mount(yard.guest(kind, options=["--stop-wait", "0.2"] if kind == "reference" else ()))
     plant(m)
