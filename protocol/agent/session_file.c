@@ -10,6 +10,7 @@
 
 #include "protocol/agent/session_ops.h"
 #include "protocol/agent/session_path.h"
+#include "protocol/agent/session_verifier.h"
 #include "protocol/beneath.h"
 #include "protocol/cleanup.h"
 
@@ -278,10 +279,12 @@ int sess_op_fsync(struct sess_call *call, struct unpack *args, struct buf *resul
 	file = sess_handle_get(call, number, err);
 	if (!file)
 		return -EBADF;
-	if ((data_only ? fdatasync(file->fd) : fsync(file->fd)) < 0)
+	if ((data_only ? fdatasync(file->fd) : fsync(file->fd)) < 0) {
 		rc = sess_handle_fail(err, errno);
-	else
+		sess_verifier_fail(sess_room_verifier(call->sess->room));
+	} else {
 		rc = sess_attr_add(file->fd, "an open file", result, err);
+	}
 	sess_handles_put(&call->sess->handles, file);
 	return rc;
 }

@@ -9,6 +9,7 @@
 
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
+#include "protocol/agent/session_verifier.h"
 #include "protocol/build_id.h"
 #include "protocol/cleanup.h"
 #include "protocol/wire.h"
@@ -74,19 +75,23 @@ static json_t *make_limits(void)
 }
 
 /* NULL when out of memory. */
-static json_t *describe(void)
+static json_t *describe(const struct sess_verifier *verifier)
 {
-	char build[BUILD_ID_SIZE];
+	char build[BUILD_ID_SIZE], text[SESS_VERIFIER_SIZE];
 	json_t *object = json_object();
 	struct utsname here;
 
 	if (uname(&here) < 0)
 		here.machine[0] = '\0';
+	sess_verifier_get(verifier, text);
 	if (add(object, "dialect", json_string(DIALECT)) &&
 	    add(object, "agent", json_string("vsockfs-agent")) &&
 	    add(object, "version", json_string(VSOCKFS_VERSION)) &&
 	    add(object, "build", json_string(agent_build_id(build))) &&
 	    add(object, "machine", json_string(here.machine)) &&
+	    add(object, "boot_id", json_string(verifier->boot_id)) &&
+	    add(object, "instance", json_string(verifier->instance)) &&
+	    add(object, "verifier", json_string(text)) &&
 	    add(object, "features", make_features()) && add(object, "limits", make_limits()))
 		return object;
 	json_decref(object);
@@ -135,11 +140,24 @@ static int say_busy(struct peer *peer, const struct error *why)
 	return 0;
 }
 
+/* The session has begun, and the earlier ones of its client have ended: so what is told now is true of them. */
+static int serve(struct sess *sess, struct peer *peer, struct error *err)
+{
+	json_t *reply = describe(sess_room_verifier(sess->room));
+
+	if (!reply)
+		return error_set(err, ENOMEM, "out of memory");
+	/* Once the answer has begun there is no way back to the line dialect. */
+	if (send_object(peer, reply, NULL) == 0)
+		sess_serve(sess, peer->bytes + peer->start, peer->end - peer->start);
+	json_decref(reply);
+	return 0;
+}
+
 int sess_hello_serve(struct agent *agent, struct peer *peer, const json_t *object,
 		     struct error *err)
 {
 	struct sess_client client;
-	json_t *reply;
 	struct sess sess;
 	int rc = read_client(object, &client, err);
 
@@ -148,17 +166,11 @@ int sess_hello_serve(struct agent *agent, struct peer *peer, const json_t *objec
 	if (!names_ours(json_object_get(object, "dialects")))
 		return error_set(err, EPROTONOSUPPORT,
 				 "this agent speaks " DIALECT " and the line dialect only");
-	reply = describe();
-	if (!reply)
-		return error_set(err, ENOMEM, "out of memory");
 	rc = sess_open(agent, peer->fd, &client, &sess, err);
 	if (rc == 0) {
-		/* Once the answer has begun there is no way back to the line dialect. */
-		if (send_object(peer, reply, NULL) == 0)
-			sess_serve(&sess, peer->bytes + peer->start, peer->end - peer->start);
+		rc = serve(&sess, peer, err);
 		sess_close(&sess);
 	}
-	json_decref(reply);
 	return rc == -EBUSY ? say_busy(peer, err) : rc;
 }
 
@@ -180,7 +192,7 @@ int sess_op_info(struct sess_call *call, struct unpack *args, struct buf *result
 {
 	struct sess_room_info info;
 	autofree char *line = NULL;
-	json_t *object = describe();
+	json_t *object = describe(sess_room_verifier(call->sess->room));
 	size_t len;
 
 	unpack_rest(args, &len); /* an empty object, for now */

@@ -5,8 +5,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/agent/session_path.h"
+#include "protocol/agent/session_verifier.h"
 #include "protocol/beneath.h"
 #include "protocol/cleanup.h"
 
@@ -84,5 +86,9 @@ int sess_op_sync(struct sess_call *call, struct unpack *args, struct buf *result
 	fd = beneath_open(call->sess->root, "", O_RDONLY | O_DIRECTORY, 0, BENEATH_NO_LINKS);
 	if (fd < 0)
 		return sess_path_fail(err, -fd, "");
-	return syncfs(fd) < 0 ? sess_path_fail(err, errno, "") : 0;
+	if (syncfs(fd) < 0) {
+		rc = sess_path_fail(err, errno, "");
+		sess_verifier_fail(sess_room_verifier(call->sess->room));
+	}
+	return rc;
 }

@@ -15,6 +15,7 @@
 #include "protocol/agent/clock.h"
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
+#include "protocol/agent/session_verifier.h"
 #include "protocol/agent/session_watch.h"
 
 #define MAX_UPLOADS 32
@@ -41,6 +42,7 @@ struct queue {
 struct sess_room {
 	int64_t started_ms;
 	struct sess_hub *hub;
+	struct sess_verifier verifier;
 
 	pthread_mutex_t lock;
 	pthread_cond_t work;  /* something is queued, or it is over */
@@ -321,6 +323,11 @@ void sess_room_get_info(struct sess_room *room, struct sess_room_info *out)
 	pthread_mutex_unlock(&room->lock);
 }
 
+struct sess_verifier *sess_room_verifier(struct sess_room *room)
+{
+	return &room->verifier;
+}
+
 struct sess_hub *sess_room_hub(struct sess_room *room)
 {
 	return room->hub;
@@ -350,7 +357,9 @@ int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err
 
 	if (!room)
 		return error_set(err, ENOMEM, "out of memory");
-	rc = sess_hub_new(agent, &room->hub, err);
+	rc = sess_verifier_init(&room->verifier);
+	rc = rc < 0 ? error_set(err, -rc, "there are no random numbers") :
+		      sess_hub_new(agent, &room->hub, err);
 	if (rc < 0) {
 		free(room);
 		return rc;

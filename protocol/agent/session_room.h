@@ -18,6 +18,7 @@
 struct agent;
 struct sess_hub;
 struct sess_room;
+struct sess_verifier;
 
 int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err);
 /* No session is left.  Waits for the workers. */
@@ -50,6 +51,9 @@ void sess_room_get_info(struct sess_room *room, struct sess_room_info *out);
 int sess_room_submit(struct sess_room *room, struct sess_call *call);
 /* Takes it back if no worker has it yet. */
 bool sess_room_withdraw(struct sess_room *room, struct sess_call *call);
+
+/* Which guest and which agent this is. */
+struct sess_verifier *sess_room_verifier(struct sess_room *room);
 
 /* What watches the workspace (session_watch.h). */
 struct sess_hub *sess_room_hub(struct sess_room *room);

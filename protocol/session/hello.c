@@ -68,6 +68,7 @@ static int read_session(const json_t *object, struct hello *out, struct error *e
 	snprintf(out->agent, sizeof(out->agent), "%s%s%s", name, version[0] ? " " : "", version);
 	take_member(object, "build", out->build, sizeof(out->build));
 	take_member(object, "machine", out->machine, sizeof(out->machine));
+	take_member(object, "verifier", out->verifier, sizeof(out->verifier));
 	return 0;
 }
 

@@ -313,6 +313,16 @@ int link_mux(struct link *link, const struct call *call, struct mux **out, struc
 	return get_mux(link, call, out, &generation, err);
 }
 
+uint64_t link_epoch(struct link *link)
+{
+	uint64_t epoch;
+
+	pthread_mutex_lock(&link->lock);
+	epoch = link->epoch;
+	pthread_mutex_unlock(&link->lock);
+	return epoch;
+}
+
 void link_unanswered(struct link *link, struct mux *mux, int64_t since)
 {
 	int64_t timeout = (int64_t)(link->guest->options.timeout * (double)NSEC_PER_SEC);

@@ -45,6 +45,12 @@ int link_dialect(struct link *link, const struct call *call, enum dialect *out, 
 int link_mux(struct link *link, const struct call *call, struct mux **out, struct error *err);
 
 /*
+ * Which of the guest's lives the last session is in, and mux_epoch of it; 0 before the first.  Between sessions of one
+ * number nothing was lost that the guest had taken; between those of two, what was not synced may be.
+ */
+uint64_t link_epoch(struct link *link);
+
+/*
  * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its deadline.  If
  * nothing else was for the guest's `timeout`, it is gone.
  */

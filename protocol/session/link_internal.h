@@ -40,6 +40,8 @@ struct link {
 	bool ended;                  /* lock */
 	struct mux *mux;             /* lock; a reference; the last session, maybe dead; or NULL */
 	uint64_t generation;         /* lock; of mux */
+	uint64_t epoch;              /* lock; of mux */
+	char verifier[128];          /* lock; the last that an agent has told; "" for none */
 	bool silent;                 /* lock; mux did not answer: it must before it is used again */
 	uint32_t port;               /* lock; where our delivered agent was last, 0 for nowhere */
 

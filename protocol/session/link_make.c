@@ -74,6 +74,17 @@ static int check(struct link *link, const struct call *call, bool probe, struct 
 	return is_gone(link->guest) ? error_set(err, ENOTCONN, "%s", err->text) : 0;
 }
 
+/* link->lock is held.  What an agent without a verifier knows nothing of is taken for well. */
+static void set_epoch(struct link *link, const struct hello *hello)
+{
+	if (!link->epoch || (hello->verifier[0] && link->verifier[0] &&
+			     strcmp(hello->verifier, link->verifier) != 0))
+		link->epoch++;
+	if (hello->verifier[0])
+		memcpy(link->verifier, hello->verifier, sizeof(link->verifier));
+	mux_set_epoch(link->mux, link->epoch);
+}
+
 /* Makes HELLO's connection the guest's session. */
 static int install(struct link *link, struct hello *hello, uint32_t port, struct error *err)
 {
@@ -87,6 +98,7 @@ static int install(struct link *link, struct hello *hello, uint32_t port, struct
 	pthread_mutex_lock(&link->lock);
 	old = link->mux;
 	link->mux = mux;
+	set_epoch(link, hello);
 	link->generation++;
 	link->silent = false;
 	link->port = port;

@@ -107,6 +107,16 @@ void mux_poke(struct mux *mux)
 		;
 }
 
+void mux_set_epoch(struct mux *mux, uint64_t epoch)
+{
+	mux->epoch = epoch;
+}
+
+uint64_t mux_epoch(const struct mux *mux)
+{
+	return mux->epoch;
+}
+
 bool mux_dead(struct mux *mux)
 {
 	bool dead;

@@ -36,6 +36,12 @@ int mux_new(int fd, void (*count)(void *arg, const struct mux_traffic *more), vo
 	    struct mux **out, struct error *err);
 struct mux *mux_ref(struct mux *mux);
 void mux_unref(struct mux *mux);
+/*
+ * A number of its maker's, 0 unless he sets it before others have the mux: what one session's guest was given may be lost to
+ * that of another one with another number (link.h).
+ */
+void mux_set_epoch(struct mux *mux, uint64_t epoch);
+uint64_t mux_epoch(const struct mux *mux);
 bool mux_dead(struct mux *mux);
 /* Breaks it: every call fails with WHY. */
 void mux_kill(struct mux *mux, const struct error *why);

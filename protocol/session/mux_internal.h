@@ -86,6 +86,7 @@ struct mux {
 	int wake; /* eventfd: the reader is to look up */
 	void (*count)(void *arg, const struct mux_traffic *more);
 	void *count_arg;
+	uint64_t epoch; /* constant once shared */
 	atomic_uint refs;
 
 	pthread_mutex_t lock;

@@ -122,6 +122,7 @@ int sws_setattr(struct sws *ws, const struct call *call, const char *path, struc
 {
 	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX), reply = BUF_INIT(FRAME_BODY_MAX);
 	struct sws_ask ask = { .op = OP_SETATTR, .args = &args, .repeatable = true };
+	uint64_t epoch = link_epoch(ws->link); /* not a later one than that which does it */
 	struct ws_attr set;
 	int rc = file ? 0 : ws_path_check(path, WS_PATH_LOOKUP, err);
 
@@ -137,5 +138,7 @@ int sws_setattr(struct sws *ws, const struct call *call, const char *path, struc
 		return sws_call_attr(ws, call, &ask, out, err);
 	/* the handle is behind the path, which is a length of 0 */
 	rc = sws_file_call(file, call, OP_SETATTR, &args, 4, &reply, err);
+	if (!rc && mask & WS_SET_SIZE)
+		sws_inode_changed(file->inode, epoch);
 	return rc ? rc : sws_take_attr(&reply, out, err);
 }

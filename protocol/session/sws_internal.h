@@ -10,8 +10,9 @@
  *     sws_handle.c a file's number in the living session; calls on open files
  *     sws_stray.c  answers that nobody waits for, but that somebody has to hear
  *     sws_read.c   reads
- *     sws_write.c  write, flush, fsync, sync
+ *     sws_write.c  write, flush, sync
  *     sws_queue.c  unanswered writes: sent, settled, sent again
+ *     sws_sync.c   fsync, and what a guest that was started anew has lost
  *
  * Locks, in the order in which they are taken:
  *     inode->gate  a sleeping lock (exclusive only), held over calls: whoever sends or settles writes
@@ -83,6 +84,10 @@ struct sws_inode {
 	char *maybe;    /* lock; where it may be instead: a rename had no answer, or came between */
 	uint64_t named; /* lock; ws->clock when path was found to be so */
 
+	uint64_t
+		unsynced; /* lock; mux_epoch at the first change that was answered and not synced; 0: none */
+	uint64_t changed; /* lock; ws->clock at the last of them */
+
 	struct ws_latch gate;
 	struct sws_write *writes; /* both; in the order in which they were made */
 	size_t bytes;             /* both; of them */
@@ -127,7 +132,7 @@ struct sws {
 	struct sws_opening *openings; /* lock */
 	struct sws_stray *strays;     /* lock */
 	unsigned stray_count;         /* lock */
-	uint64_t clock;               /* lock; counts changes of names, begun and learned of */
+	uint64_t clock;               /* lock; counts what must be known to be before or after */
 };
 
 /* sws_call.c */
@@ -223,6 +228,25 @@ void sws_strays_hear(struct sws *ws, const struct call *call);
 void sws_strays_drop(struct sws *ws);
 /* Closes HANDLE without waiting for it.  Takes the reference over; NULL: it is closed. */
 void sws_close_handle(struct sws *ws, struct mux *mux, uint32_t handle);
+
+/* sws_write.c */
+
+bool sws_is_writer(const struct sws_file *file);
+/* Whoever wrote through FILE is told next.  ws->lock held. */
+void sws_file_lose(struct sws_file *file, const struct error *why);
+/* That error, once. */
+int sws_tell_lost(struct sws_file *file, struct error *err);
+void sws_set_told(struct sws_file *file, bool told);
+
+/* sws_sync.c */
+
+/* The guest of EPOCH has taken a change of INODE's contents. */
+void sws_inode_changed(struct sws_inode *inode, uint64_t epoch);
+/*
+ * The guest is known to be in EPOCH now: where INODE has unsynced changes of another one, who has it open for writing is
+ * told next, and this is true.  ws->lock held.
+ */
+bool sws_inode_judge(struct sws_inode *inode, uint64_t epoch);
 
 /* sws_queue.c */
 

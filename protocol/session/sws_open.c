@@ -113,6 +113,8 @@ static int open_file(struct sws *ws, const struct call *call, const char *path, 
 		sws_close_handle(ws, file->mux, file->handle);
 		rc = error_set(err, ENOMEM, "no memory for an open file");
 	}
+	if (!rc && file->flags & O_TRUNC && sws_is_writer(file))
+		sws_inode_changed(file->inode, mux_epoch(file->mux));
 	sws_opening_end(ws, &opening);
 	buf_free(&asking.args);
 	if (!rc)

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -46,6 +45,7 @@ static void dequeue(struct sws_inode *inode, struct sws_write *write)
 	struct sws *ws = inode->ws;
 
 	pthread_mutex_lock(&ws->lock);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the list */
 	DL_DELETE(inode->writes, write);
 	inode->count--;
 	inode->bytes -= write->len;
@@ -70,16 +70,12 @@ static void set_session(struct sws_inode *inode, struct sws_write *write, struct
 	mux_unref(before);
 }
 
-/* Whoever wrote through FILE is told next. */
 static void lose(struct sws_file *file, const struct error *why)
 {
 	struct sws *ws = file->inode->ws;
 
 	pthread_mutex_lock(&ws->lock);
-	if (!file->lost) {
-		file->lost = why->code;
-		snprintf(file->why, sizeof(file->why), "%.199s", why->text);
-	}
+	sws_file_lose(file, why);
 	pthread_mutex_unlock(&ws->lock);
 }
 
@@ -99,6 +95,8 @@ static void take_answer(struct sws_inode *inode, struct sws_write *write, const 
 		error_set(&why, EIO, "the session broke: it is not known if an append was done");
 	if (rc)
 		lose(write->file, &why);
+	else
+		sws_inode_changed(inode, mux_epoch(write->mux));
 	dequeue(inode, write);
 }
 

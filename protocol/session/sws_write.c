@@ -1,20 +1,28 @@
 /*
- * sws_write.c - write, flush, fsync, sync.
+ * sws_write.c - write, flush, sync.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 #include "protocol/session/sws_internal.h"
 
-static bool is_writer(const struct sws_file *file)
+bool sws_is_writer(const struct sws_file *file)
 {
 	return (file->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* The error of an earlier write, once. */
-static int tell_lost(struct sws_file *file, struct error *err)
+void sws_file_lose(struct sws_file *file, const struct error *why)
+{
+	if (file->lost)
+		return;
+	file->lost = why->code;
+	snprintf(file->why, sizeof(file->why), "%.199s", why->text);
+}
+
+int sws_tell_lost(struct sws_file *file, struct error *err)
 {
 	struct sws *ws = file->inode->ws;
 	int rc = 0;
@@ -27,7 +35,7 @@ static int tell_lost(struct sws_file *file, struct error *err)
 	return rc;
 }
 
-static void set_told(struct sws_file *file, bool told)
+void sws_set_told(struct sws_file *file, bool told)
 {
 	struct sws *ws = file->inode->ws;
 
@@ -81,13 +89,13 @@ int sws_write(struct sws_file *file, const struct call *call, int64_t offset, co
 	struct sws *ws = file->inode->ws;
 	int rc;
 
-	if (!is_writer(file))
+	if (!sws_is_writer(file))
 		return error_set(err, EBADF, "the file is not open for writing");
 	if (offset < 0 || (uint64_t)len > (uint64_t)(INT64_MAX - offset))
 		return error_set(err, EFBIG, "no file has bytes there");
-	rc = tell_lost(file, err);
+	rc = sws_tell_lost(file, err);
 	if (!rc)
-		set_told(file, false);
+		sws_set_told(file, false);
 	for (; !rc && len; len -= writing.len) {
 		writing.len = len < OPS_IO_MAX ? len : OPS_IO_MAX;
 		rc = sws_queue_make_room(ws, call, err);
@@ -101,32 +109,23 @@ int sws_write(struct sws_file *file, const struct call *call, int64_t offset, co
 
 int sws_flush(struct sws_file *file, const struct call *call, struct error *err)
 {
+	struct sws *ws = file->inode->ws;
 	int rc;
 
-	if (!is_writer(file))
+	if (!sws_is_writer(file))
 		return 0;
 	rc = sws_inode_settle(file->inode, call, err);
-	if (!rc)
-		rc = tell_lost(file, err);
+	if (!rc) {
+		uint64_t epoch = link_epoch(ws->link);
+
+		pthread_mutex_lock(&ws->lock);
+		sws_inode_judge(file->inode, epoch);
+		pthread_mutex_unlock(&ws->lock);
+		rc = sws_tell_lost(file, err);
+	}
 	if (rc)
-		set_told(file, true);
+		sws_set_told(file, true);
 	return rc;
-}
-
-int sws_fsync(struct sws_file *file, const struct call *call, bool data_only, struct error *err)
-{
-	autobuf struct buf args = BUF_INIT(FRAME_BODY_MAX);
-	int rc = sws_inode_settle(file->inode, call, err);
-
-	if (!rc)
-		rc = tell_lost(file, err);
-	if (rc)
-		set_told(file, true);
-	if (rc)
-		return rc;
-	pack_u32(&args, 0);
-	pack_u8(&args, data_only);
-	return sws_file_call(file, call, OP_FSYNC, &args, 0, NULL, err);
 }
 
 /* References to all inodes with unanswered writes; an array of *COUNT, owned. */
@@ -151,12 +150,14 @@ static int collect_dirty(struct sws *ws, struct sws_inode ***out, size_t *count)
 /* An error that is still to be told to whoever wrote. */
 static int any_lost(struct sws *ws, struct error *err)
 {
+	uint64_t epoch = link_epoch(ws->link);
 	struct sws_inode *inode;
 	struct sws_file *file;
 	int rc = 0;
 
 	pthread_mutex_lock(&ws->lock);
 	for (inode = ws->inodes; inode && !rc; inode = inode->hh.next) {
+		sws_inode_judge(inode, epoch);
 		DL_FOREACH (inode->files, file) {
 			if (file->lost)
 				rc = error_set(err, file->lost, "%s", file->why);

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +202,7 @@ class Guest:
         self.socket = str(self.folder / "agent.sock")
         self.log = self.folder / "requests"
         self.hold = self.folder / "hold"  # while it exists, the reference peer sends no reply
+        self.boot_id = None  # a file: what /proc says there, after a restart that is a reboot
         self.process = None
         self.died_rightly = False  # a test sets this when it ended the agent itself
         self.bridge = kind in ("firecracker", "reference-bridge")
@@ -229,7 +231,8 @@ class Guest:
         else:
             argv = sandbox.command(self.workspace, ["/agent", "--listen", self.address,
                                                     *self.options],
-                                   [self.socket], [(binary("vsockfs-agent"), "/agent")])
+                                   [self.socket], [(binary("vsockfs-agent"), "/agent"),
+                                                   *self.boot_id_binding()])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         self.process = Process(argv, self.folder / "agent.stderr")
@@ -237,6 +240,9 @@ class Guest:
                    "the agent listens")
         assert self.process.alive, f"the agent ended: {self.process.output}"
         return self
+
+    def boot_id_binding(self):
+        return [(str(self.boot_id), "/proc/sys/kernel/random/boot_id")] if self.boot_id else []
 
     def names(self):
         """What is in the workspace's root, without vsockfs's own directory (gone with the mount)."""
@@ -275,6 +281,12 @@ class Guest:
     def restart(self):
         self.died_rightly = False
         self.start()
+
+    def reboot(self):
+        """Like a restart, but that the whole guest was started anew."""
+        self.boot_id = self.folder / "boot_id"
+        self.boot_id.write_text(f"{uuid.uuid4()}\n")
+        self.restart()
 
     def check(self):
         """At a test's end, after the unmount: the agent lives, answers, and was left clean."""

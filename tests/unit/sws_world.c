@@ -44,6 +44,11 @@ static struct mux *new_session(struct world *w)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	w->relay = relay_new(w, pair[1], connect_agent(w));
 	assert_int_equal(mux_new(pair[0], NULL, NULL, &mux, NULL), 0);
+	pthread_mutex_lock(&w->lock);
+	w->epoch += w->booted;
+	w->booted = false;
+	mux_set_epoch(mux, w->epoch);
+	pthread_mutex_unlock(&w->lock);
 	return mux;
 }
 
@@ -69,6 +74,27 @@ int link_mux(struct link *link, const struct call *call, struct mux **out, struc
 		*out = mux_ref(link->mux);
 	pthread_mutex_unlock(&link->lock);
 	return down ? error_set(err, ENOTCONN, "the guest is gone") : 0;
+}
+
+uint64_t link_epoch(struct link *link)
+{
+	uint64_t epoch;
+
+	pthread_mutex_lock(&link->world->lock);
+	epoch = link->world->epoch;
+	pthread_mutex_unlock(&link->world->lock);
+	return epoch;
+}
+
+void world_reboot(struct world *w)
+{
+	struct error why = { .code = ECONNRESET, .text = "the guest was started anew" };
+
+	pthread_mutex_lock(&w->link->lock);
+	if (w->link->mux)
+		mux_kill(w->link->mux, &why);
+	w->booted = true;
+	pthread_mutex_unlock(&w->link->lock);
 }
 
 void link_unanswered(struct link *link, struct mux *mux, int64_t since)
@@ -120,6 +146,7 @@ int world_setup(void **state)
 	w->link = calloc(1, sizeof(*w->link));
 	w->link->world = w;
 	pthread_mutex_init(&w->link->lock, NULL);
+	w->epoch = 1;
 	w->call = call_within(60, NULL);
 	assert_int_equal(sws_new(w->link, &w->ws), 0);
 	*state = w;

@@ -48,6 +48,8 @@ struct world {
 	pthread_mutex_t lock;
 	unsigned calls[128]; /* lock; that came to the relay, by operation */
 	unsigned sessions;   /* lock; that were made */
+	uint64_t epoch;      /* lock; of the last of them */
+	bool booted;         /* the link's lock; that of the next will be another one */
 	bool down;           /* lock; nothing can be connected to */
 	enum cut cut;        /* lock; CUT_NONE again when it was done */
 	unsigned cut_at;     /* lock; counts down: 1 is the next call */
@@ -69,6 +71,8 @@ bool world_is_cut(struct world *w);
 bool world_was_cut(struct world *w);
 /* What was cut by CUT_LATE arrives; waits until the agent is done with that session. */
 void world_release(struct world *w);
+/* Ends the session; the next one is in another life of the guest's, which has forgotten nothing. */
+void world_reboot(struct world *w);
 void world_set_down(struct world *w, bool down);
 
 /* Forgets what was counted. */

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "protocol/agent/session_hello.h"
+#include "protocol/agent/session_room.h"
+#include "protocol/agent/session_verifier.h"
 #include "protocol/session/pack.h"
 
 static int setup(void **state)
@@ -54,6 +56,50 @@ static void test_hello(void **state)
 	assert_non_null(strstr(client.hello, "\"handles\": 4096"));
 	expect_call(&client, 0, NULL, OP_STAT, "s", "");
 	client_close(&client);
+}
+
+/* The text of a member of a hello's reply, in one of a few buffers. */
+static const char *member(const char *reply, const char *key)
+{
+	static char buffers[4][200];
+	static int next;
+	char *out = buffers[next++ % 4], pattern[40];
+	const char *at;
+
+	snprintf(pattern, sizeof(pattern), "\"%s\": \"", key);
+	at = strstr(reply, pattern);
+	assert_non_null(at);
+	at += strlen(pattern);
+	snprintf(out, sizeof(buffers[0]), "%.*s", (int)strcspn(at, "\""), at);
+	return out;
+}
+
+/* Which boot of the guest it is, which agent, and whether what was written may have been lost. */
+static void test_verifier(void **state)
+{
+	struct agent_world *world = *state;
+	struct buf info = BUF_INIT(FRAME_BODY_MAX);
+	struct agent_client first, second;
+	char boot_id[64] = "";
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%63s", boot_id), 1);
+	fclose(file);
+	client_open(&first, world);
+	assert_string_equal(member(first.hello, "boot_id"), boot_id);
+	assert_string_equal(member(first.hello, "verifier"), boot_id);
+	assert_int_equal(strlen(member(first.hello, "instance")), 32);
+	sess_verifier_fail(sess_room_verifier(world->agent->sessions));
+	client_open(&second, world);
+	assert_string_equal(member(second.hello, "boot_id"), boot_id);
+	assert_string_equal(member(second.hello, "instance"), member(first.hello, "instance"));
+	assert_string_not_equal(member(second.hello, "verifier"), boot_id);
+	expect_call(&first, 0, &info, OP_INFO, "r", "{}", (size_t)2);
+	assert_string_equal(member(buf_str(&info), "verifier"), member(second.hello, "verifier"));
+	buf_free(&info);
+	client_close(&first);
+	client_close(&second);
 }
 
 static void test_hello_of_others(void **state)
@@ -332,6 +378,7 @@ int main(void)
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		test(test_hello),
+		test(test_verifier),
 		test(test_hello_of_others),
 		test(test_no_session),
 		test(test_hello_and_call_at_once),

@@ -237,6 +237,31 @@ static void test_client(void **state)
 	peer_stop(peer);
 }
 
+/* Which of the guest's lives a session is in shows in the agent's verifier, if it has one. */
+static void test_epoch(void **state)
+{
+	static const char with[] = "{\"dialect\": \"session/1\", \"verifier\": \"boot-a\"}\n";
+	static const char other[] = "{\"dialect\": \"session/1\", \"verifier\": \"boot-b.1\"}\n";
+	static const struct peer_step a[] = { P_LINE, P_SAY(with), P_CALL, P_CLOSE };
+	static const struct peer_step b[] = { P_LINE, P_SAY(other), P_CALL, P_CLOSE };
+	static const struct peer_step none[] = { P_LINE, P_SAY(SESSION), P_CALL, P_CLOSE };
+	const struct peer_step *scripts[] = { none, a, a, none, a, b, none, b, a };
+	static const uint64_t epochs[] = { 1, 1, 1, 1, 1, 2, 2, 2, 3 };
+	struct peer *peer = peer_start(scripts, 9, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(link_epoch(guest_link(guest)), 0);
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(ask(guest, OP_MKDIR, &err), -EIO);
+		assert_int_equal(link_epoch(guest_link(guest)), epochs[i]);
+	}
+	assert_int_equal(peer_accepted(peer), 9);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 #define BUSY "{\"error\": \"a write goes on\", \"busy\": true}\n"
 
 /* An agent that is not done with the last session is asked again. */
@@ -377,7 +402,7 @@ int main(void)
 		cmocka_unit_test(test_repeating),        cmocka_unit_test(test_broken_at_once),
 		cmocka_unit_test(test_single_flight),    cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_client),           cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_busy_for_long),
+		cmocka_unit_test(test_busy_for_long),    cmocka_unit_test(test_epoch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

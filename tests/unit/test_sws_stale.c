@@ -123,11 +123,111 @@ static void test_gone_and_back(void **state)
 	world_set_down(w, false);
 }
 
+static void expect_lost(struct world *w, int rc)
+{
+	assert_int_equal(rc, -EIO);
+	assert_non_null(strstr(w->err.text, "started anew"));
+}
+
+/* What a guest took and did not sync before it was started anew is lost, perhaps: fsync says so, once. */
+static void test_reboot(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+	struct sws_file *other = world_open(w, "f", O_WRONLY, 0);
+	struct sws_file *reader = world_open(w, "f", O_RDONLY, 0);
+	struct sws_file *synced = world_open(w, "s", O_RDWR | O_CREAT, 0644);
+
+	world_write(w, file, 0, "one");
+	ok(w, sws_flush(file, call, err));
+	world_write(w, synced, 0, "one");
+	ok(w, sws_fsync(synced, call, false, err));
+	/* a session that breaks loses nothing */
+	break_now(w);
+	ok(w, sws_fsync(synced, call, false, err));
+
+	world_reboot(w);
+	ok(w, sws_fsync(synced, call, false, err));
+	expect_lost(w, sws_fsync(file, call, false, err));
+	ok(w, sws_fsync(file, call, false, err));
+	expect_lost(w, sws_fsync(other, call, true, err)); /* all who write are told */
+	ok(w, sws_fsync(other, call, true, err));
+	ok(w, sws_fsync(reader, call, false, err));
+
+	/* who fsyncs is told, whoever wrote */
+	world_write(w, file, 0, "two");
+	ok(w, sws_flush(file, call, err));
+	world_reboot(w);
+	expect_lost(w, sws_fsync(reader, call, false, err));
+	ok(w, sws_fsync(reader, call, false, err));
+	expect_lost(w, sws_flush(file, call, err));
+	expect_lost(w, sws_write(other, call, 0, "x", 1, err));
+	world_close(w, other);
+	world_close(w, reader);
+	world_close(w, synced);
+	world_close(w, file);
+}
+
+/* close tells what is known by then, and so does sync, which takes nothing away. */
+static void test_reboot_and_close(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+
+	world_write(w, file, 0, "one");
+	ok(w, sws_flush(file, call, err));
+	world_reboot(w);
+	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
+	expect_lost(w, sws_sync(w->ws, call, err));
+	expect_lost(w, sws_flush(file, call, err));
+	ok(w, sws_flush(file, call, err));
+	ok(w, sws_sync(w->ws, call, err));
+	ok(w, sws_close(file, call, err));
+}
+
+/* What was cut off is written like anything else. */
+static void test_reboot_and_size(void **state)
+{
+	WORLD;
+	struct ws_attr size = { .size = 1 };
+	struct sws_file *file;
+
+	world_put(w, "f", "before");
+	file = world_open(w, "f", O_RDWR | O_TRUNC, 0);
+	world_reboot(w);
+	expect_lost(w, sws_fsync(file, call, false, err));
+	ok(w, sws_fsync(file, call, false, err));
+	ok(w, sws_setattr(w->ws, call, "f", file, WS_SET_SIZE, &size, &w->attr, err));
+	world_reboot(w);
+	expect_lost(w, sws_fsync(file, call, false, err));
+	world_close(w, file);
+}
+
+/* What has not been answered is sent again, and is in the new life. */
+static void test_reboot_before_answer(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+
+	world_cut_op(w, CUT_BEFORE, OP_WRITE);
+	world_write(w, file, 0, "one");
+	while (!world_is_cut(w))
+		call_sleep(call, 0.001);
+	world_reboot(w);
+	ok(w, sws_fsync(file, call, false, err));
+	world_has(w, "f", "one");
+	world_write(w, file, 3, " two");
+	world_reboot(w);
+	ok(w, sws_fsync(file, call, false, err));
+	world_has(w, "f", "one two");
+	world_close(w, file);
+}
+
 static const struct CMUnitTest tests[] = {
-	world_test(test_stale),
-	world_test(test_unlinked_after),
-	world_test(test_lost_with_file),
-	world_test(test_gone_and_back),
+	world_test(test_stale),           world_test(test_unlinked_after),
+	world_test(test_lost_with_file),  world_test(test_gone_and_back),
+	world_test(test_reboot),          world_test(test_reboot_and_close),
+	world_test(test_reboot_and_size), world_test(test_reboot_before_answer),
 };
 
 int main(void)
