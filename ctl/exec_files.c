@@ -8,10 +8,10 @@
 #include "ctl/ctlfile.h"
 #include "ctl/exec.h"
 #include "ctl/guest.h"
-#include "ctl/spool.h"
 #include "ctl/stream.h"
 #include "ctl/text.h"
 #include "protocol/cleanup.h"
+#include "protocol/tempfile.h"
 
 static struct exec *self(struct object *object)
 {
@@ -131,7 +131,7 @@ static int stdin_file(struct exec *exec)
 		return -EBUSY;
 	if (exec->stdin_fd >= 0)
 		return 0;
-	fd = spool_tempfile();
+	fd = tempfile_open(NULL);
 	if (fd < 0)
 		return fd;
 	exec->stdin_fd = fd;

@@ -4,12 +4,10 @@
 #include "ctl/spool.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "protocol/cleanup.h"
+#include "protocol/tempfile.h"
 
 void spool_init(struct spool *spool, int64_t cap)
 {
@@ -21,33 +19,6 @@ void spool_close(struct spool *spool)
 	if (spool->fd >= 0)
 		close(spool->fd);
 	spool->fd = -1;
-}
-
-static int tempfile_in(const char *dir)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	char path[4096];
-
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd;
-	/* A file system without O_TMPFILE. */
-	if ((size_t)snprintf(path, sizeof(path), "%s/vsockfs-XXXXXX", dir) >= sizeof(path))
-		return -1;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(path);
-	return fd;
-}
-
-int spool_tempfile(void)
-{
-	const char *dirs[] = { getenv("TMPDIR"), "/var/tmp", "/tmp" };
-	int fd = -1;
-
-	for (size_t i = 0; fd < 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		if (dirs[i] && dirs[i][0] == '/')
-			fd = tempfile_in(dirs[i]);
-	return fd >= 0 ? fd : -errno;
 }
 
 /* Where OFFSET lies in the file, and how many of LEN bytes lie there in one piece. */
@@ -65,7 +36,7 @@ int spool_append(struct spool *spool, const void *bytes, size_t len)
 	int64_t end = spool->end;
 
 	if (spool->fd < 0) {
-		int fd = spool_tempfile();
+		int fd = tempfile_open(NULL);
 
 		if (fd < 0)
 			return fd;

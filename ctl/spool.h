@@ -2,8 +2,8 @@
  * spool.h - a run of bytes that grows, in an unlinked temporary file.
  *
  * Offsets count from the first byte ever added.  A spool keeps at least the newest `cap` bytes
- * and forgets what is older.  The file is made at the first append, in $TMPDIR, /var/tmp or
- * /tmp, and its space is given back when the spool is closed.  The caller locks.
+ * and forgets what is older.  The file (tempfile.h) is made at the first append,
+ * and its space is given back when the spool is closed.  The caller locks.
  */
 #ifndef VSOCKFS_CTL_SPOOL_H
 #define VSOCKFS_CTL_SPOOL_H
@@ -26,8 +26,5 @@ int spool_append(struct spool *spool, const void *bytes, size_t len);
 int64_t spool_base(const struct spool *spool);
 /* Bytes read (0 at the end), or -ESTALE for an OFFSET that was forgotten. */
 ssize_t spool_read(const struct spool *spool, int64_t offset, void *bytes, size_t len);
-
-/* An unlinked temporary file, read-write, close-on-exec; a negative errno. */
-int spool_tempfile(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include "fs/options.h"
 #include "fs/session.h"
 #include "protocol/cleanup.h"
+#include "protocol/tempfile.h"
 
 /*
  * Replies are large and short-lived, and read by many threads: each of them would keep what it
@@ -87,6 +88,16 @@ static int serve(const struct options *options, const char *mountpoint, struct d
 	return rc ? 1 : 0;
 }
 
+/* A mount that is only read, or whose guests need none, is good without: a warning. */
+static void check_tempfiles(void)
+{
+	struct error err = { 0 };
+	autoclose int fd = tempfile_open(&err);
+
+	if (fd < 0)
+		log_message(LOG_WARNING, "%s; without, writes may fail", err.text);
+}
+
 static int run(const struct options *options, struct error *err)
 {
 	autofree char *mountpoint = NULL;
@@ -94,6 +105,7 @@ static int run(const struct options *options, struct error *err)
 	int rc;
 
 	/* The cheap answers first, while there is a terminal to give them to. */
+	check_tempfiles();
 	rc = mountpoint_check(options->mountpoint, options->nonempty, &mountpoint, err);
 	if (!rc)
 		rc = daemon_start(&daemon, options->foreground, err);

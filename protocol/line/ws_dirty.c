@@ -4,12 +4,11 @@
 #include "protocol/line/ws_dirty.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "protocol/tempfile.h"
 
 /* The first extent that ends at or behind OFFSET. */
 static size_t find(const struct ws_extents *list, int64_t offset)
@@ -129,27 +128,6 @@ bool ws_dirty_any(const struct ws_dirty *dirty)
 	return dirty->now.count || dirty->flying.count;
 }
 
-/* A file without a name: nothing is left over, however this process ends. */
-static int open_spool(void)
-{
-	const char *dir = getenv("TMPDIR");
-	char path[PATH_MAX];
-	int fd;
-
-	if (!dir || !*dir)
-		dir = "/var/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	if (snprintf(path, sizeof(path), "%s/vsockfs-XXXXXX", dir) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
-
 static int write_all(int fd, const char *bytes, size_t len, int64_t offset)
 {
 	while (len) {
@@ -177,7 +155,7 @@ static bool full(const struct ws_dirty *dirty, bool append, size_t len)
 }
 
 int ws_dirty_write(struct ws_dirty *dirty, bool append, int64_t offset, const void *bytes,
-		   size_t len)
+		   size_t len, struct error *err)
 {
 	int rc;
 
@@ -185,12 +163,11 @@ int ws_dirty_write(struct ws_dirty *dirty, bool append, int64_t offset, const vo
 		return 0;
 	if (full(dirty, append, len))
 		return -ENOBUFS;
-	if (dirty->spool < 0)
-		dirty->spool = open_spool();
 	if (dirty->spool < 0) {
-		rc = dirty->spool;
-		dirty->spool = -1;
-		return rc;
+		rc = tempfile_open(err);
+		if (rc < 0)
+			return rc;
+		dirty->spool = rc;
 	}
 	if (!ws_dirty_any(dirty))
 		dirty->append = append;
@@ -203,7 +180,11 @@ int ws_dirty_write(struct ws_dirty *dirty, bool append, int64_t offset, const vo
 		dirty->appended += (int64_t)len;
 	if (rc && !ws_dirty_any(dirty))
 		ws_dirty_clear(dirty);
-	return rc == -ENOSPC && ws_dirty_any(dirty) ? -ENOBUFS : rc;
+	if (rc == -ENOSPC && ws_dirty_any(dirty))
+		return -ENOBUFS;
+	return rc ? error_set(err, -rc, "the spool for unsent writes: %s (TMPDIR says where it is)",
+			      strerror(-rc)) :
+		    0;
 }
 
 /* The spool's offset of the first append that was not sent. */

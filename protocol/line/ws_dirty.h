@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol/error.h"
+
 #define WS_EXTENTS_MAX 1024
 #define WS_SPOOL_MAX (INT64_C(256) << 20) /* unsent bytes of one file */
 
@@ -53,10 +55,10 @@ bool ws_dirty_any(const struct ws_dirty *dirty);
 
 /*
  * -ENOBUFS: flush first (too many extents or bytes, or the other kind of write is
- * waiting); otherwise the errno of the spool.
+ * waiting), without a sentence; otherwise the errno of the spool.
  */
 int ws_dirty_write(struct ws_dirty *dirty, bool append, int64_t offset, const void *bytes,
-		   size_t len);
+		   size_t len, struct error *err);
 
 /* The file's size, where the guest's is SIZE. */
 int64_t ws_dirty_size(const struct ws_dirty *dirty, int64_t size);

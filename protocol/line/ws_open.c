@@ -182,17 +182,18 @@ int lws_write(struct lws_file *file, const struct call *call, int64_t offset, co
 				return rc;
 		}
 		pthread_mutex_lock(&inode->lock);
-		rc = ws_dirty_write(&inode->dirty, append, offset, bytes, len);
+		rc = ws_dirty_write(&inode->dirty, append, offset, bytes, len, err);
 		if (!rc) {
 			clock_gettime(CLOCK_REALTIME, &inode->written);
 			inode->told = false;
 		}
 		pthread_mutex_unlock(&inode->lock);
 	}
-	if (rc)
-		return error_set(err, rc == -ENOBUFS ? ENOSPC : -rc,
-				 "the spool for unsent writes has no room (see TMPDIR)");
-	return 0;
+	if (rc == -ENOBUFS)
+		return error_set(
+			err, ENOSPC,
+			"the spool for unsent writes has no room (TMPDIR says where it is)");
+	return rc;
 }
 
 int lws_flush(struct lws_file *file, const struct call *call, struct error *err)

@@ -70,22 +70,6 @@ static void test_forgets_the_oldest(void **state)
 	spool_close(&spool);
 }
 
-static void test_the_file_has_no_name(void **state)
-{
-	char dir[] = "/tmp/spool-XXXXXX";
-	int fd;
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	setenv("TMPDIR", dir, 1);
-	fd = spool_tempfile();
-	assert_true(fd >= 0);
-	/* Nothing in it: it can go. */
-	assert_int_equal(rmdir(dir), 0);
-	close(fd);
-	unsetenv("TMPDIR");
-}
-
 static void test_no_room_is_an_error(void **state)
 {
 	struct spool spool;
@@ -105,7 +89,6 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_grows_and_is_read_anywhere),
 		cmocka_unit_test(test_forgets_the_oldest),
-		cmocka_unit_test(test_the_file_has_no_name),
 		cmocka_unit_test(test_no_room_is_an_error),
 	};
 

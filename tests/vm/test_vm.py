@@ -58,6 +58,7 @@ EXPECTED = {
     "delivered-run": "over the session",
     "delivered-files": "",
     "never": "dialect line agent_delivered no ",
+    "never-write": "0 over the line",
     "delivered-log": "",
     "delivered-left": "",
 }
