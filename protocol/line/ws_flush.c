@@ -94,8 +94,19 @@ static const char append_rest[] =
 	"[ \"$(tail -c $k \"$p\" | md5sum)\" = \"$(head -c $k \"$s\" | md5sum)\" ] || k=0\n"
 	"tail -c +$((k + 1)) \"$s\" >>\"$p\" || undo\n";
 
+/*
+ * Bytes from inside the script, decoded into a command.  Of a pipeline the shell tells only how its last
+ * command ended, so that the decoder has to say itself that it got to its end.  No here-documents: some shells
+ * put them into a file, in a /tmp that may not be there, or full.
+ */
+static const char inline_functions[] =
+	"take() { k=$({ { base64 -d && echo k >&4; } | \"$@\"; } 4>&1) && [ \"$k\" ]; }\n"
+	"add() { cat >>\"$p\"; }\n";
+
 static int script_inline(struct buf *script, const struct part *part)
 {
+	if (part->bytes)
+		buf_adds(script, inline_functions);
 	for (size_t i = 0; i < part->extents.count; i++) {
 		const struct ws_extent *extent = &part->extents.at[i];
 		autofree char *bytes = malloc((size_t)extent->len);
@@ -111,15 +122,15 @@ static int script_inline(struct buf *script, const struct part *part)
 		}
 		if (!bytes)
 			return -ENOMEM;
+		buf_adds(script, "printf %s '");
+		shtext_base64_encode(script, bytes, (size_t)extent->len);
 		if (part->append)
-			buf_adds(script, "base64 -d <<'.' | cat >>\"$p\" || undo\n");
+			buf_adds(script, "' | take add || undo\n");
 		else
 			buf_addf(script,
-				 "base64 -d <<'.' | dd of=\"$p\" bs=65536 iflag=fullblock "
-				 "oflag=seek_bytes conv=notrunc status=none seek=%lld || exit 1\n",
+				 "' | take dd of=\"$p\" bs=65536 iflag=fullblock oflag=seek_bytes "
+				 "conv=notrunc status=none seek=%lld || exit 1\n",
 				 (long long)extent->offset);
-		shtext_base64_encode(script, bytes, (size_t)extent->len);
-		buf_adds(script, "\n.\n");
 	}
 	return 0;
 }

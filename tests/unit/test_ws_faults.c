@@ -152,6 +152,34 @@ static void test_append_full_upload(void **state)
 	append_full(f, 100000);
 }
 
+#define NO_DECODER                                                                                 \
+	"base64() { [ \"$1\" != -d ] || { echo 'base64: killed' >&2; return 1; }; command base64 " \
+	"\"$@\"; }"
+
+/* What travels inside a script did not come out of it: that is no empty write. */
+static void test_decoder_fails(void **state)
+{
+	FIXTURE;
+	struct lws_file *placed, *appended;
+
+	ws_put(f, "f", "old");
+	ws_put(f, "log", "old");
+	placed = ws_must_open(f, "f", O_RDWR, 0);
+	appended = ws_must_open(f, "log", O_WRONLY | O_APPEND, 0);
+	ws_must_write(f, placed, 1, "new");
+	ws_must_write(f, appended, 0, "new");
+	f->guest->profile = NO_DECODER;
+	assert_int_equal(lws_flush(placed, &f->call, &f->err), -EIO);
+	assert_int_equal(lws_flush(appended, &f->call, &f->err), -EIO);
+	ws_has(f, "f", "old");
+	ws_has(f, "log", "old");
+	f->guest->profile = NULL;
+	ws_must_close(f, placed);
+	ws_must_close(f, appended);
+	ws_has(f, "f", "onew");
+	ws_has(f, "log", "oldnew");
+}
+
 /* The guest did it, nobody heard: it is not done twice. */
 static void append_lost(struct fixture *f, size_t size, int faults)
 {
@@ -367,6 +395,7 @@ static const struct CMUnitTest tests[] = {
 	ws_test(test_full_staging),
 	ws_test(test_append_full),
 	ws_test(test_append_full_upload),
+	ws_test(test_decoder_fails),
 	ws_test(test_append_lost),
 	ws_test(test_append_lost_upload),
 	ws_test(test_sync),
