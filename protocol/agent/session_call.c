@@ -120,7 +120,7 @@ static int await_credit(struct sess_call *call, size_t len)
 	return rc;
 }
 
-static int send_data(struct sess_call *call, const void *bytes, size_t len)
+static int send_data(struct sess_call *call, const void *bytes, size_t len, enum sess_send_how how)
 {
 	struct frame frame = { .size = (uint32_t)len, .id = call->id, .kind = FRAME_DATA };
 	unsigned char header[FRAME_HEADER];
@@ -130,7 +130,7 @@ static int send_data(struct sess_call *call, const void *bytes, size_t len)
 	};
 
 	frame_encode(&frame, header);
-	return sess_send_frames(&call->sess->send, pieces, 2, true);
+	return sess_send_frames(&call->sess->send, pieces, 2, how);
 }
 
 int sess_call_send(struct sess_call *call, const void *bytes, size_t len)
@@ -143,7 +143,7 @@ int sess_call_send(struct sess_call *call, const void *bytes, size_t len)
 
 		rc = await_credit(call, piece);
 		if (rc == 0)
-			rc = send_data(call, from, piece);
+			rc = send_data(call, from, piece, SESS_SEND_BULK);
 		from += piece;
 		len -= piece;
 	}
@@ -172,9 +172,9 @@ uint64_t sess_call_credit(struct sess_call *call)
 	return credit;
 }
 
-int sess_call_try_send(struct sess_call *call, const void *bytes, size_t len)
+int sess_call_post(struct sess_call *call, const void *bytes, size_t len)
 {
-	return take_credit(call, len) ? send_data(call, bytes, len) : -EAGAIN;
+	return take_credit(call, len) ? send_data(call, bytes, len, SESS_SEND_POST) : -EAGAIN;
 }
 
 void sess_call_give_credit(struct sess_call *call, uint32_t more)
@@ -258,7 +258,7 @@ static int give_credit(struct sess_call *call, uint32_t bytes)
 	frame_encode(&frame, message);
 	for (int i = 0; i < 4; i++)
 		message[FRAME_HEADER + i] = (unsigned char)(bytes >> 8 * i);
-	return sess_send_frames(&call->sess->send, &piece, 1, false);
+	return sess_send_frames(&call->sess->send, &piece, 1, SESS_SEND_POST);
 }
 
 ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len)
@@ -291,7 +291,7 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 {
 	struct sess *sess = call->sess;
 	unsigned char data[FRAME_HEADER], done[FRAME_HEADER];
-	struct iovec pieces[4];
+	struct iovec pieces[SESS_SEND_PIECES];
 	struct frame frame = { .size = (uint32_t)call->tail.len, .id = call->id };
 	int count = 0;
 
@@ -306,7 +306,8 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 	}
 	pieces[count + 1] = sess_answer(rc, result, err, call->id, done);
 	pieces[count] = (struct iovec){ done, sizeof(done) };
-	sess_send_frames(&sess->send, pieces, count + 2, false);
+	sess_send_frames(&sess->send, pieces, count + 2,
+			 call->parked ? SESS_SEND_POST : SESS_SEND_SMALL);
 	if (call->upload)
 		sess_room_end_upload(sess->room);
 	sess_call_free(call);

@@ -40,6 +40,7 @@ struct sess_call {
 	const struct sess_op *op;
 	uint32_t id;
 	bool slow;         /* on a worker: it may block */
+	bool parked;       /* whoever has it now must not */
 	struct call limit; /* for whatever it waits for; -EINTR from there is ECANCELED */
 
 	/* In a batch: the handle that its last OP_OPEN gave, 0 for none. */
@@ -83,7 +84,10 @@ int sess_call_send_last(struct sess_call *call, struct buf *piece);
 /* Takes what has come, at most LEN bytes; 0 after the last.  Errors as sess_call_send. */
 ssize_t sess_call_receive(struct sess_call *call, void *bytes, size_t len);
 
-/* Answers a slow call and frees it.  RC as an operation returns it; RESULT and ERR may be NULL. */
+/*
+ * Answers a slow call and frees it.  RC as an operation returns it; RESULT and ERR may be NULL.  Of one that
+ * is parked the answer is posted (session_send.h).
+ */
 void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 		      const struct error *err);
 
@@ -91,10 +95,10 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 uint64_t sess_call_credit(struct sess_call *call);
 
 /*
- * For parked calls, from the thread that holds one and serves others: sends one DATA frame of LEN bytes if
- * there is credit for it, without waiting for credit: -EAGAIN then.
+ * For parked calls, from the thread that holds one and serves others: posts one DATA frame of LEN bytes if
+ * there is credit for it; -EAGAIN if not.
  */
-int sess_call_try_send(struct sess_call *call, const void *bytes, size_t len);
+int sess_call_post(struct sess_call *call, const void *bytes, size_t len);
 
 /* Likewise: takes what has come, without waiting: -EAGAIN while nothing has. */
 ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len);

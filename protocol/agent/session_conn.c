@@ -5,15 +5,13 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 
-#include "protocol/agent/command.h"
 #include "protocol/agent/session_ops.h"
-#include "protocol/agent/workspace_path.h"
 
 #define FRAME_MAX (FRAME_HEADER + FRAME_BODY_MAX)
 
@@ -88,7 +86,7 @@ static int flush(struct reader *reader)
 	if (!piece.iov_len)
 		return 0;
 	reader->out.len = 0;
-	return sess_send_frames(&reader->sess->send, &piece, 1, false);
+	return sess_send_frames(&reader->sess->send, &piece, 1, SESS_SEND_SMALL);
 }
 
 /* Adds an answer without a result. */
@@ -386,53 +384,4 @@ void sess_serve(struct sess *sess, const void *bytes, size_t len)
 	read_frames(reader);
 	buf_free(&reader->out);
 	free(reader);
-}
-
-int sess_open(struct agent *agent, int fd, const struct sess_client *client, struct sess *sess,
-	      struct error *err)
-{
-	struct timeval forever = { 0 };
-	int rc;
-
-	*sess = (struct sess){
-		.agent = agent,
-		.room = agent->sessions,
-		.fd = fd,
-		.root = -1,
-		.client = *client,
-	};
-	sess->root = workspace_open(agent, err);
-	if (sess->root < 0)
-		return sess->root;
-	sess_send_init(&sess->send, fd);
-	rc = sess_room_enter(sess->room, sess, err);
-	if (rc < 0) {
-		sess_send_destroy(&sess->send);
-		close(sess->root);
-		return rc;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	sess_table_init(&sess->calls);
-	sess_handles_init(&sess->handles);
-	return 0;
-}
-
-static void stop(struct sess_call *call, void *arg)
-{
-	(void)arg;
-	sess_call_stop(call, false);
-}
-
-void sess_close(struct sess *sess)
-{
-	/* Nobody listens any more: what is under way ends soon, and then without an answer. */
-	sess_send_kill(&sess->send);
-	sess_table_each(&sess->calls, stop, NULL);
-	sess_table_drain(&sess->calls);
-	commands_leave(sess->agent->commands, sess);
-	sess_handles_destroy(&sess->handles);
-	sess_table_destroy(&sess->calls);
-	sess_room_leave(sess->room, sess);
-	sess_send_destroy(&sess->send);
-	close(sess->root);
 }

@@ -5,7 +5,7 @@
  * together in one send; slow ones go to the room's workers.  A frame that breaks the
  * protocol ends the session: nothing behind it can be believed.
  *
- * Locks: the table's, a call's, the room's, the handles' and the sender's are taken in this order, mostly
+ * Locks: the table's, a call's, the room's, the handles', the sender's and a hub's are taken in this order, mostly
  * alone; a cancel token's is innermost.
  */
 #ifndef VSOCKFS_AGENT_SESSION_CONN_H
@@ -18,6 +18,7 @@
 #include "protocol/agent/agent.h"
 #include "protocol/agent/session_fence.h"
 #include "protocol/agent/session_handle.h"
+#include "protocol/agent/session_proc_hub.h"
 #include "protocol/agent/session_room.h"
 #include "protocol/agent/session_send.h"
 #include "protocol/agent/session_table.h"
@@ -32,6 +33,7 @@ struct sess {
 	struct sess_client client;
 	struct sess_fence fence;
 	struct sess_send send;
+	struct proc_line line; /* the sender's, to the hub that waits for it */
 	struct sess_table calls;
 	struct sess_handles handles;
 	struct sess *prev, *next; /* the room's lock */

@@ -40,6 +40,7 @@ struct sess_hub {
 	pthread_cond_t ended;
 	bool running;             /* lock; the thread */
 	bool busy;                /* lock; it may hold events that were not sent */
+	bool held;                /* lock; to a session that has no room */
 	int events;               /* lock; the inotify descriptor, -1: not watching */
 	uint64_t sequence;        /* lock; of the last event, while not busy */
 	struct watcher *watchers; /* lock; changed by the thread alone, which reads it without */

@@ -182,14 +182,14 @@ static int serve_stream(struct proc_item *item, struct buf *result, struct error
 			want = (size_t)credit;
 		if (!want)
 			return PROC_WAITS;
-		if (i && !sess_send_ready(&item->call->sess->send))
+		if (i && !sess_send_has_room(&item->call->sess->send))
 			return PROC_AGAIN;
 		piece = malloc(want);
 		if (!piece)
 			return error_set(err, ENOMEM, "out of memory");
 		n = take(&waiter->source, stream, piece, want, &end, err);
 		if (n > 0)
-			rc = sess_call_try_send(item->call, piece, (size_t)n);
+			rc = sess_call_post(item->call, piece, (size_t)n);
 		if (n < 0 || rc < 0)
 			return n < 0 ? (int)n : rc;
 		if (stream->ended || stream->gap)

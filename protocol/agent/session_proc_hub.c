@@ -20,14 +20,13 @@ static void make_key(char key[PROC_KEY_SIZE], enum proc_kind kind, const char *n
 	snprintf(key, PROC_KEY_SIZE, "%c%s", "svc"[kind], name);
 }
 
-/* Lock held. */
-static void wake(struct proc_hub *hub)
+void proc_hub_wake(struct proc_hub *hub)
 {
 	uint64_t one = 1;
 
-	if (hub->woken)
+	if (!hub->asleep)
 		return;
-	hub->woken = true;
+	hub->asleep = false;
 	while (write(hub->wake, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -38,7 +37,7 @@ void proc_hub_mark(struct proc_hub *hub, struct proc_item *item)
 		return;
 	item->marked = true;
 	DL_APPEND(hub->marked, item);
-	wake(hub);
+	proc_hub_wake(hub);
 }
 
 void proc_hub_tell(struct proc_hub *hub, enum proc_kind kind, const char *name)
@@ -95,8 +94,7 @@ static int start_thread(void *(*run)(void *arg), void *arg)
 	return -rc;
 }
 
-/* Lock held. */
-static int start(struct proc_hub *hub)
+int proc_hub_start(struct proc_hub *hub)
 {
 	int rc;
 
@@ -130,12 +128,13 @@ int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *er
 	int rc;
 
 	item->hub = hub;
+	item->call->parked = true;
 	item->topic = NULL;
 	item->armed = -1;
 	/* Fired already: the thread looks at it in any case. */
 	cancel_set_wake(&item->call->cancel, on_cancel, item);
 	pthread_mutex_lock(&hub->lock);
-	rc = start(hub);
+	rc = proc_hub_start(hub);
 	if (rc == 0)
 		topic = get_topic(hub, item);
 	if (topic) {
@@ -148,6 +147,7 @@ int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *er
 	if (topic)
 		return SESS_PARKED;
 	cancel_unset_wake(&item->call->cancel);
+	item->call->parked = false;
 	return error_set(err, rc < 0 ? -rc : ENOMEM, "cannot wait for news of a process");
 }
 
@@ -173,8 +173,8 @@ int proc_hub_poke(struct proc_hub *hub)
 	int rc;
 
 	pthread_mutex_lock(&hub->lock);
-	rc = start(hub);
-	wake(hub);
+	rc = proc_hub_start(hub);
+	proc_hub_wake(hub);
 	pthread_mutex_unlock(&hub->lock);
 	return rc;
 }
@@ -200,24 +200,31 @@ void proc_hub_helped(struct proc_hub *hub)
 	pthread_mutex_unlock(&hub->lock);
 }
 
+/* The thread knows FD by WHERE it is kept. */
+static int watch(struct proc_hub *hub, int fd, void *where)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = where };
+
+	return epoll_ctl(hub->poll, EPOLL_CTL_ADD, fd, &event);
+}
+
 int proc_hub_new(struct agent *agent, struct proc_hub **out, struct error *err)
 {
 	struct proc_hub *hub = calloc(1, sizeof(*hub));
-	struct epoll_event event = { .events = EPOLLIN };
 	int rc = 0;
 
 	if (!hub)
 		return error_set(err, ENOMEM, "out of memory");
 	hub->agent = agent;
-	hub->woken = true;
 	hub->files = -1;
 	hub->watches[0] = hub->watches[1] = hub->watches[2] = -1;
 	hub->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	hub->poll = epoll_create1(EPOLL_CLOEXEC);
-	event.data.ptr = &hub->wake;
-	if (hub->wake < 0 || hub->poll < 0 ||
-	    epoll_ctl(hub->poll, EPOLL_CTL_ADD, hub->wake, &event) < 0)
+	hub->lines = epoll_create1(EPOLL_CLOEXEC);
+	if (hub->wake < 0 || hub->poll < 0 || hub->lines < 0 ||
+	    watch(hub, hub->wake, &hub->wake) < 0 || watch(hub, hub->lines, &hub->lines) < 0)
 		rc = error_set(err, errno, "cannot watch processes: %s", strerror(errno));
+	pthread_mutex_init(&hub->using, NULL);
 	pthread_mutex_init(&hub->lock, NULL);
 	pthread_cond_init(&hub->ended, NULL);
 	if (rc < 0)
@@ -235,7 +242,7 @@ void proc_hub_stop(struct proc_hub *hub)
 	while (hub->helpers)
 		pthread_cond_wait(&hub->ended, &hub->lock);
 	hub->over = true;
-	wake(hub);
+	proc_hub_wake(hub);
 	while (hub->running)
 		pthread_cond_wait(&hub->ended, &hub->lock);
 	pthread_mutex_unlock(&hub->lock);
@@ -249,9 +256,12 @@ void proc_hub_free(struct proc_hub *hub)
 		close(hub->wake);
 	if (hub->poll >= 0)
 		close(hub->poll);
+	if (hub->lines >= 0)
+		close(hub->lines);
 	if (hub->files >= 0)
 		close(hub->files);
 	pthread_cond_destroy(&hub->ended);
 	pthread_mutex_destroy(&hub->lock);
+	pthread_mutex_destroy(&hub->using);
 	free(hub);
 }

@@ -22,6 +22,7 @@ enum proc_kind { PROC_SERVICE, PROC_SHELL, PROC_COMMAND };
 struct agent;
 struct proc_hub;
 struct proc_topic;
+struct sess_send;
 
 int proc_hub_new(struct agent *agent, struct proc_hub **out, struct error *err);
 /* No session is left: ends the threads.  What is told later is not heard. */
@@ -35,7 +36,7 @@ void proc_hub_tell(struct proc_hub *hub, enum proc_kind kind, const char *name);
 enum {
 	PROC_WAITS = 1, /* until there are news, or FD is ready */
 	PROC_AGAIN = 2, /* it has more to do, after the others */
-	PROC_LATER = 3, /* nobody will tell: look again soon */
+	PROC_LATER = 3, /* nobody can tell: look again soon */
 };
 
 /* A parked call; the first member of what its operation keeps beside it. */
@@ -59,9 +60,21 @@ struct proc_item {
 	struct proc_item *prev, *next;     /* hub->lock; hub->marked */
 	struct proc_item *older, *younger; /* hub->lock; topic->items */
 	UT_hash_handle hh;                 /* hub->lock; hub->by_call */
+	bool held;                         /* hub->lock; in its line's held */
+	struct proc_item *above, *below;   /* hub->lock; line->held */
 	bool met, later;                   /* the thread's */
 	int armed;                         /* the thread's; what epoll was told of, -1 */
 	struct proc_item *former, *latter; /* the thread's; hub->later */
+};
+
+/* A connection, as the hub has it, which sends on it without waiting.  The session's; all its own. */
+struct proc_line {
+	struct sess_send *send;
+	struct proc_item *held; /* hub->lock; calls that wait for room */
+	int64_t due; /* hub->lock; of clock_ms(): when its peer has been silent for too long */
+	bool stuck;  /* hub->lock; in hub->stuck */
+	bool known;  /* hub->lock; to hub->lines */
+	struct proc_line *prev, *next; /* hub->lock; hub->stuck */
 };
 
 /*
@@ -72,6 +85,14 @@ int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *er
 
 /* For serve, before it closes an fd that was waited for: it is not any more. */
 void proc_hub_disarm(struct proc_item *item);
+
+/*
+ * For struct sess_send_hooks: the socket is full (false where nobody can wait for it), there is room again.  Both
+ * only signal.  Before the session ends, when it has no call any more: proc_line_leave.
+ */
+bool proc_line_stuck(struct proc_hub *hub, struct proc_line *line);
+void proc_line_room(struct proc_hub *hub, struct proc_line *line);
+void proc_line_leave(struct proc_hub *hub, struct proc_line *line);
 
 /* For struct sess_op: news of a parked call. */
 void proc_hub_on_news(struct sess_call *call);

@@ -1,8 +1,8 @@
 /*
- * session_proc_hub_internal.h - what session_proc_hub.c (who waits for what) and session_proc_loop.c (the thread)
- * share.
+ * session_proc_hub_internal.h - what session_proc_hub.c (who waits for what), session_proc_line.c (connections
+ * that are full) and session_proc_loop.c (the thread) share.
  *
- * hub->lock is innermost: news are told with any lock held.
+ * hub->lock is innermost: news are told with any lock held.  hub->using comes before a sender's lock.
  */
 #ifndef VSOCKFS_AGENT_SESSION_PROC_HUB_INTERNAL_H
 #define VSOCKFS_AGENT_SESSION_PROC_HUB_INTERNAL_H
@@ -21,15 +21,19 @@ struct proc_topic {
 
 struct proc_hub {
 	struct agent *agent;
-	int wake; /* eventfd */
-	int poll; /* epoll */
+	int wake;  /* eventfd */
+	int poll;  /* epoll */
+	int lines; /* epoll, within poll: sockets that are full */
+
+	pthread_mutex_t using; /* a line that lines has told of is being used */
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended;      /* a thread */
 	struct proc_topic *topics; /* lock */
 	struct proc_item *by_call; /* lock */
 	struct proc_item *marked;  /* lock; to be served */
-	bool woken;                /* lock; the thread will look without being woken */
+	struct proc_line *stuck;   /* lock; sockets that are full, the longest first */
+	bool asleep;               /* lock; the thread must be woken to look */
 	bool running, over;        /* lock; the thread */
 	unsigned helpers;          /* lock */
 
@@ -46,6 +50,18 @@ struct proc_hub {
 void proc_hub_mark(struct proc_hub *hub, struct proc_item *item);
 /* Nobody finds ITEM any more. */
 void proc_hub_forget(struct proc_hub *hub, struct proc_item *item);
+
+/* Lock held.  The thread looks at what there is, once more. */
+void proc_hub_wake(struct proc_hub *hub);
+/* Lock held.  Makes the thread if it must. */
+int proc_hub_start(struct proc_hub *hub);
+
+/* Whether something can be posted for ITEM; if not, it is served when it can be. */
+bool proc_line_has_room(struct proc_hub *hub, struct proc_item *item);
+/* Sends on, where a socket can take more. */
+void proc_lines_resume(struct proc_hub *hub);
+/* Ends those whose peers were silent for too long.  Milliseconds until it is to be called again, -1: never. */
+int proc_lines_tend(struct proc_hub *hub);
 
 /* The thread, to which ARG is the hub. */
 void *proc_hub_run(void *arg);

@@ -15,11 +15,8 @@
 #include "protocol/agent/session_proc_hub_internal.h"
 #include "protocol/cleanup.h"
 
-/*
- * Where nobody tells: a connection that is busy, a file system without inotify.  Short, since on a full
- * session the moment at which it is free is easily missed, and an echo waits for it.
- */
-#define LATER_MS 1
+/* Where nobody tells: a kernel that has no more of inotify or of descriptors for us. */
+#define LATER_MS 50
 /* So that who writes a little very often is not woken for every line. */
 #define PAUSE_MS 2
 #define MAX_EVENTS 64
@@ -181,10 +178,8 @@ static void serve(struct proc_hub *hub, struct proc_item *item)
 	if (!item->met && item->in_file)
 		watch_file(hub, item);
 	item->met = true;
-	if (!sess_send_ready(&item->call->sess->send)) {
-		set_later(hub, item);
+	if (!proc_line_has_room(hub, item))
 		return;
-	}
 	rc = sess_call_check(item->call);
 	if (rc == 0)
 		rc = item->serve(item, &result, &err);
@@ -238,6 +233,8 @@ static void take_ready(struct proc_hub *hub, const struct epoll_event *events, i
 		if (events[i].data.ptr == &hub->wake) {
 			while (read(hub->wake, &number, sizeof(number)) < 0 && errno == EINTR)
 				;
+		} else if (events[i].data.ptr == &hub->lines) {
+			proc_lines_resume(hub);
 		} else if (events[i].data.ptr == &hub->files) {
 			take_events(hub);
 			hub->files_due = clock_ms() + PAUSE_MS;
@@ -258,7 +255,7 @@ static int earlier(int left, int right)
 /* Milliseconds until there is something to do that nobody tells, -1: never. */
 static int patience(struct proc_hub *hub)
 {
-	int ms = commands_tend(hub->agent->commands);
+	int ms = earlier(commands_tend(hub->agent->commands), proc_lines_tend(hub));
 
 	if (hub->files_due && clock_until(hub->files_due) == 0) {
 		watch_files(hub, EPOLL_CTL_MOD);
@@ -291,11 +288,14 @@ static bool rest(struct proc_hub *hub)
 	over = hub->over;
 	if (hub->marked)
 		ms = 0;
-	hub->woken = ms == 0; /* it need not be, it looks again */
+	hub->asleep = ms != 0;
 	pthread_mutex_unlock(&hub->lock);
 	if (over)
 		return false;
 	count = epoll_wait(hub->poll, events, MAX_EVENTS, ms);
+	pthread_mutex_lock(&hub->lock);
+	hub->asleep = false; /* what comes from here on it looks at before it rests again */
+	pthread_mutex_unlock(&hub->lock);
 	take_ready(hub, events, count);
 	mark_later(hub);
 	return true;

@@ -17,9 +17,6 @@
 /* Between two deliveries, so that a storm comes in large pieces.  Barriers do not wait for it. */
 #define PAUSE_MS 5
 
-/* Until a client that could not be sent anything is tried again. */
-#define RETRY_MS 50
-
 void sess_hub_wake(void *arg)
 {
 	struct sess_hub *hub = arg;
@@ -98,16 +95,35 @@ static bool meet_new(struct sess_hub *hub)
 	DL_CONCAT(hub->barriers, hub->new_barriers);
 	hub->new_barriers = NULL;
 	hub->busy = true;
+	hub->held = false;
 	any = hub->watchers || hub->barriers;
 	pthread_mutex_unlock(&hub->lock);
 	return any;
 }
 
-/* What a round came to. */
-struct round {
-	bool sent;  /* something */
-	bool retry; /* not all, and nobody will say when it can go on */
-};
+/* Whether something can be posted for CALL; if not, the thread is woken when it can be. */
+static bool has_room(struct sess_hub *hub, struct sess_call *call)
+{
+	if (sess_send_has_room(&call->sess->send))
+		return true;
+	/* First: from then on it is told. */
+	pthread_mutex_lock(&hub->lock);
+	hub->held = true;
+	pthread_mutex_unlock(&hub->lock);
+	return sess_send_want_room(&call->sess->send);
+}
+
+void sess_watch_on_room(struct sess *sess)
+{
+	struct sess_hub *hub = sess_room_hub(sess->room);
+	bool held;
+
+	pthread_mutex_lock(&hub->lock);
+	held = hub->held;
+	pthread_mutex_unlock(&hub->lock);
+	if (held)
+		sess_hub_wake(hub);
+}
 
 static void set_behind(struct sess_hub *hub, struct watcher *watcher, bool behind)
 {
@@ -116,9 +132,8 @@ static void set_behind(struct sess_hub *hub, struct watcher *watcher, bool behin
 	pthread_mutex_unlock(&hub->lock);
 }
 
-/* Sends WATCHER what it has credit for. */
-static void deliver(struct sess_hub *hub, struct watcher *watcher, struct buf *piece,
-		    struct round *round)
+/* Sends WATCHER what it has credit for; *SENT if that is something. */
+static void deliver(struct sess_hub *hub, struct watcher *watcher, struct buf *piece, bool *sent)
 {
 	int rc = 0;
 
@@ -127,22 +142,20 @@ static void deliver(struct sess_hub *hub, struct watcher *watcher, struct buf *p
 	while (rc == 0 && watcher->at < hub->ring.tail) {
 		uint64_t credit = sess_call_credit(watcher->call);
 
-		if (!sess_send_ready(&watcher->call->sess->send)) {
-			round->retry = true;
+		if (!has_room(hub, watcher->call))
 			break;
-		}
 		piece->len = 0;
 		sess_ring_take(&hub->ring, &watcher->at, piece,
 			       credit < SESS_PIECE ? (size_t)credit : SESS_PIECE);
 		if (!piece->len)
 			break;
-		rc = sess_call_try_send(watcher->call, piece->data, piece->len);
-		round->sent = true;
+		rc = sess_call_post(watcher->call, piece->data, piece->len);
+		*sent = true;
 	}
 	set_behind(hub, watcher, watcher->at < hub->ring.tail);
 }
 
-static void serve_watchers(struct sess_hub *hub, struct buf *piece, struct round *round)
+static void serve_watchers(struct sess_hub *hub, struct buf *piece, bool *sent)
 {
 	struct watcher *watcher, *next;
 
@@ -151,11 +164,9 @@ static void serve_watchers(struct sess_hub *hub, struct buf *piece, struct round
 
 		next = watcher->next;
 		if (rc == 0)
-			deliver(hub, watcher, piece, round);
-		else if (sess_send_ready(&watcher->call->sess->send))
+			deliver(hub, watcher, piece, sent);
+		else if (has_room(hub, watcher->call))
 			finish_watcher(hub, watcher, rc, NULL);
-		else
-			round->retry = true;
 	}
 }
 
@@ -171,7 +182,7 @@ static bool is_reached(const struct sess_hub *hub, const struct barrier *barrier
 	return true;
 }
 
-static void serve_barriers(struct sess_hub *hub, struct round *round)
+static void serve_barriers(struct sess_hub *hub)
 {
 	struct barrier *barrier, *next;
 
@@ -179,12 +190,8 @@ static void serve_barriers(struct sess_hub *hub, struct round *round)
 		int rc = sess_call_check(barrier->call);
 
 		next = barrier->next;
-		if (rc == 0 && !is_reached(hub, barrier))
-			continue;
-		if (sess_send_ready(&barrier->call->sess->send))
+		if ((rc < 0 || is_reached(hub, barrier)) && has_room(hub, barrier->call))
 			finish_barrier(hub, barrier, rc, NULL);
-		else
-			round->retry = true;
 	}
 }
 
@@ -202,11 +209,11 @@ static void set_targets(struct sess_hub *hub)
 	}
 }
 
-static void rest(struct sess_hub *hub, const struct round *round)
+static void rest(struct sess_hub *hub, bool sent)
 {
 	struct pollfd wait[2] = {
 		{ .fd = hub->wake, .events = POLLIN },
-		{ .fd = round->sent ? -1 : sess_dirs_fd(hub->dirs), .events = POLLIN },
+		{ .fd = sent ? -1 : sess_dirs_fd(hub->dirs), .events = POLLIN },
 	};
 	uint64_t count;
 
@@ -216,7 +223,7 @@ static void rest(struct sess_hub *hub, const struct round *round)
 	pthread_mutex_unlock(&hub->lock);
 	if (!hub->watchers && !hub->barriers)
 		return;
-	poll(wait, 2, round->sent ? PAUSE_MS : round->retry ? RETRY_MS : -1);
+	poll(wait, 2, sent ? PAUSE_MS : -1);
 	while (read(hub->wake, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 }
@@ -227,14 +234,14 @@ static void give_up(struct sess_hub *hub, const struct error *err)
 	autobuf struct buf piece = BUF_INIT(SESS_PIECE);
 	struct watcher *watcher, *next;
 	struct barrier *barrier, *after;
-	struct round round = { 0 };
+	bool sent = false;
 
 	meet_new(hub);
 	if (hub->ring.bytes)
 		sess_ring_add(&hub->ring, EVENT_RESCAN, "", 0);
 	for (watcher = hub->watchers; watcher; watcher = next) {
 		next = watcher->next;
-		deliver(hub, watcher, &piece, &round);
+		deliver(hub, watcher, &piece, &sent);
 		finish_watcher(hub, watcher, -err->code, err);
 	}
 	for (barrier = hub->barriers; barrier; barrier = after) {
@@ -249,15 +256,15 @@ static int serve(struct sess_hub *hub, struct error *err)
 	int rc = begin(hub, err);
 
 	while (rc == 0 && meet_new(hub)) {
-		struct round round = { 0 };
+		bool sent = false;
 
 		rc = drain(hub, err);
 		if (rc < 0)
 			break;
 		set_targets(hub);
-		serve_watchers(hub, &piece, &round);
-		serve_barriers(hub, &round);
-		rest(hub, &round);
+		serve_watchers(hub, &piece, &sent);
+		serve_barriers(hub);
+		rest(hub, sent);
 	}
 	return rc;
 }

@@ -12,10 +12,14 @@
 #include "protocol/error.h"
 
 struct agent;
+struct sess;
 struct sess_hub;
 
 int sess_hub_new(struct agent *agent, struct sess_hub **out, struct error *err);
 /* No call is left; waits for the thread. */
 void sess_hub_free(struct sess_hub *hub);
+
+/* Something can be posted to SESS again (session_send.h).  Only signals. */
+void sess_watch_on_room(struct sess *sess);
 
 #endif

@@ -45,6 +45,7 @@ int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *resul
 	if (!watcher)
 		return error_set(err, ENOMEM, "out of memory");
 	watcher->call = call;
+	call->parked = true;
 	watcher->since = since;
 	/* Fired already: the thread looks at it in any case. */
 	cancel_set_wake(&call->cancel, sess_hub_wake, hub);
@@ -54,6 +55,7 @@ int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *resul
 		DL_APPEND(hub->new_watchers, watcher);
 	pthread_mutex_unlock(&hub->lock);
 	if (rc != 0) {
+		call->parked = false;
 		free(watcher);
 		return error_set(err, -rc, "cannot start a thread to watch");
 	}
@@ -122,8 +124,10 @@ int sess_op_barrier(struct sess_call *call, struct unpack *args, struct buf *res
 	pthread_mutex_lock(&hub->lock);
 	standing = standing_of(hub, call->sess);
 	sequence = hub->sequence;
-	if (barrier && standing == STANDING_BEHIND)
+	if (barrier && standing == STANDING_BEHIND) {
+		call->parked = true;
 		DL_APPEND(hub->new_barriers, barrier);
+	}
 	pthread_mutex_unlock(&hub->lock);
 	if (standing == STANDING_BEHIND) {
 		if (!barrier)

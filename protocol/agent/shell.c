@@ -338,6 +338,26 @@ void shell_look(struct shell *shell, struct shell_status *status, struct shell_o
 	shell_describe_end(shell, status);
 }
 
+int shell_give(struct shell *shell, const char *bytes, size_t len)
+{
+	ssize_t n = 0;
+
+	/* Mostly the terminal takes it at once: then the thread need not be woken for it. */
+	if (!shell->input.len)
+		n = write(shell->terminal, bytes, len);
+	if (n < 0)
+		n = 0;
+	if ((size_t)n == len)
+		return 0;
+	buf_add(&shell->input, bytes + n, len - (size_t)n);
+	if (shell->input.overflow) {
+		shell->input.overflow = false;
+		return -ENOMEM;
+	}
+	shell_notify(shell);
+	return 0;
+}
+
 int shell_type(struct shell *shell, const char *bytes, size_t len)
 {
 	int rc = 0;
@@ -348,15 +368,9 @@ int shell_type(struct shell *shell, const char *bytes, size_t len)
 	} else if (len > LIMIT_AGENT_SHELL_INPUT - shell->input.len) {
 		rc = -EAGAIN;
 	} else {
-		buf_add(&shell->input, bytes, len);
-		if (shell->input.overflow) {
-			buf_free(&shell->input);
-			rc = -ENOMEM;
-		}
+		rc = shell_give(shell, bytes, len);
 	}
 	pthread_mutex_unlock(&shell->lock);
-	if (rc == 0)
-		shell_notify(shell);
 	return rc;
 }
 

@@ -31,13 +31,11 @@ ssize_t shell_type_some(struct shell *shell, const char *bytes, size_t len)
 	} else if (!room) {
 		rc = -EAGAIN;
 	} else {
-		buf_add(&shell->input, bytes, len);
-		rc = shell->input.overflow ? -ENOMEM : (ssize_t)len;
-		shell->input.overflow = false;
+		rc = shell_give(shell, bytes, len);
+		if (rc == 0)
+			rc = (ssize_t)len;
 	}
 	pthread_mutex_unlock(&shell->lock);
-	if (rc > 0)
-		shell_notify(shell);
 	return rc;
 }
 

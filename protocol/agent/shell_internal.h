@@ -45,6 +45,9 @@ struct shell {
 /* Makes the thread look again. */
 void shell_notify(struct shell *shell);
 
+/* Hold the lock.  Input for the terminal, for which there is room in input: to it, or kept.  0 or -ENOMEM. */
+int shell_give(struct shell *shell, const char *bytes, size_t len);
+
 /* Hold the lock.  Of how it ended, only that it has. */
 void shell_describe(struct shell *shell, struct shell_status *status);
 /* Hold nothing.  The rest, where STATUS says that it has ended. */

@@ -3,14 +3,18 @@
  *
  * Nobody ever blocks in send(2).  A frame goes out at once if the socket takes it; the end of one that it took
  * in part is kept, and goes first from then on, sent by whoever reads or sends next.  While
- * something is kept calls and data wait outside, at their own deadlines; only the small frames without which
- * the other end would be stuck (credit, cancel) line up behind.
+ * something is kept bulk waits outside, at its own deadlines: data, and calls with much in them.  Small frames line
+ * up behind, so that they wait for no more than one that is large: those without which the other end would be stuck
+ * (credit, cancel) always, calls as long as there are not too many.
  */
 #include "protocol/session/mux_internal.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* What may be kept with a small call.  The rest of the room is for credit and cancel. */
+#define SMALL_OUT (MUX_MAX_OUT / 4 * 3)
 
 #define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 
@@ -60,8 +64,17 @@ static int keep(struct mux_out *out, const struct iovec *parts, size_t count, si
 	return out->rest.overflow ? -ENOBUFS : 0;
 }
 
+/* With out.lock held.  Whether FRAME is kept rather than sent back. */
+static bool lines_up(const struct mux_out *out, const struct frame *frame)
+{
+	if (frame->kind == FRAME_CREDIT || frame->kind == FRAME_CANCEL)
+		return true;
+	return frame->kind == FRAME_CALL && frame->size <= MUX_SMALL &&
+	       rest_len(out) + FRAME_HEADER + frame->size <= SMALL_OUT;
+}
+
 /* With out.lock held.  0, -EAGAIN: nothing was sent and it need not be, or the socket's errno. */
-static int put(struct mux *mux, struct iovec *parts, size_t count, bool must)
+static int put(struct mux *mux, const struct frame *frame, struct iovec *parts, size_t count)
 {
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
 	struct mux_out *out = &mux->out;
@@ -80,7 +93,7 @@ static int put(struct mux *mux, struct iovec *parts, size_t count, bool must)
 			n = 0;
 		out->sent += (uint64_t)n;
 	}
-	if (!n && !must)
+	if (!n && !lines_up(out, frame))
 		return -EAGAIN;
 	return keep(out, parts, count, (size_t)n);
 }
@@ -94,7 +107,7 @@ static int broken(struct mux *mux, int rc)
 
 /* END gets where in the stream of all bytes the frame ends. */
 static int send_frame(struct mux *mux, const struct frame *frame, const struct iovec body[2],
-		      bool must, uint64_t *end)
+		      uint64_t *end)
 {
 	unsigned char header[FRAME_HEADER];
 	struct iovec parts[3] = { { header, FRAME_HEADER }, body[0], body[1] };
@@ -106,7 +119,7 @@ static int send_frame(struct mux *mux, const struct frame *frame, const struct i
 	frame_encode(frame, header);
 	pthread_mutex_lock(&out->lock);
 	more.bytes_sent = out->sent;
-	rc = put(mux, parts, 3, must);
+	rc = put(mux, frame, parts, 3);
 	more.bytes_sent = out->sent - more.bytes_sent;
 	kept = rest_len(out) > 0;
 	*end = out->sent + rest_len(out);
@@ -128,7 +141,7 @@ void mux_send_small(struct mux *mux, const struct frame *frame, const void *body
 	const struct iovec parts[2] = { { (void *)(uintptr_t)body, frame->size } };
 	uint64_t end;
 
-	send_frame(mux, frame, parts, true, &end);
+	send_frame(mux, frame, parts, &end);
 }
 
 /* Until the socket can take something, or there is no need any more. */
@@ -166,7 +179,7 @@ int mux_send(struct mux_ticket *ticket, const struct call *call, const struct fr
 	int rc;
 
 	do
-		rc = send_frame(mux, frame, body, false, &end);
+		rc = send_frame(mux, frame, body, &end);
 	while (rc == -EAGAIN && (rc = wait_for_room(ticket, call)) == 0);
 	if (rc < 0)
 		return rc;

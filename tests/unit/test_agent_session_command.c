@@ -1,10 +1,12 @@
 /* test_agent_session_command.c - commands in a session, and many who wait, on a real agent. */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "protocol/agent/command_internal.h"
@@ -313,6 +315,30 @@ static void credit_bounds_what_is_on_its_way(void **state)
 	flow_free(out);
 }
 
+/* More output than the connection takes while nobody reads, of several at once: all of it comes when somebody does. */
+static void output_waits_for_a_full_connection(void **state)
+{
+	struct agent_client *c = &((struct fixture *)*state)->client;
+	struct flow *out[4];
+	int ready = 0;
+
+	drop(proc_call(c, START, "{'command_id': 'x', 'command': 'yes | head -c 1000000'}"));
+	for (int i = 0; i < 4; i++)
+		out[i] = flow_begin(c, OP_STREAM,
+				    "{'kind': 'command', 'name': 'x', 'follow': true}");
+	while (ready < 150000) {
+		assert_int_equal(ioctl(c->fd, FIONREAD, &ready), 0);
+		poll(NULL, 0, 1);
+	}
+	for (int i = 0; i < 4; i++) {
+		flow_finish(c, out[i]);
+		assert_int_equal(out[i]->data.len, 1000000);
+		for (size_t at = 0; at < out[i]->data.len; at++)
+			assert_int_equal(out[i]->data.data[at], at % 2 ? '\n' : 'y');
+		flow_free(out[i]);
+	}
+}
+
 static void thousand_waits_need_no_threads(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +433,7 @@ int main(void)
 		test(input_waits_for_its_reader),
 		test(input_may_come_first),
 		test(credit_bounds_what_is_on_its_way),
+		test(output_waits_for_a_full_connection),
 		test(thousand_waits_need_no_threads),
 		test(deadline_ends_a_wait),
 		test(what_nobody_owns_is_forgotten),

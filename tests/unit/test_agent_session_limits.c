@@ -157,6 +157,31 @@ static void test_a_client_that_does_not_read(void **state)
 	buf_free(&args);
 }
 
+/* The same where no thread of the agent's waits for it: output that is followed. */
+static void test_a_client_that_does_not_read_output(void **state)
+{
+	static const char start[] =
+		"{\"command_id\": \"x\", \"command\": \"head -c 300000 /dev/zero\"}";
+	static const char follow[] = "{\"kind\": \"command\", \"name\": \"x\", \"follow\": true}";
+	struct timeval soon = { .tv_usec = 200000 };
+	struct agent_client client;
+
+	client_open(&client, *state);
+	assert_int_equal(setsockopt(client.served, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)),
+			 0);
+	expect_call(&client, 0, NULL, OP_COMMAND_START, "r", start, sizeof(start) - 1);
+	for (int i = 0; i < 4; i++) {
+		struct buf args = args_of("r", follow, sizeof(follow) - 1);
+
+		client_begin(&client, OP_STREAM, &args, 0);
+		buf_free(&args);
+	}
+	assert_int_equal(pthread_join(client.thread, NULL), 0);
+	close(client.fd);
+	free(client.hello);
+	buf_free(&client.data);
+}
+
 static void test_too_many_sessions(void **state)
 {
 	struct agent_client clients[65];
@@ -219,6 +244,7 @@ int main(void)
 		test(test_too_many_uploads),
 		test(test_too_many_calls),
 		test(test_a_client_that_does_not_read),
+		test(test_a_client_that_does_not_read_output),
 		test(test_too_many_sessions),
 		cmocka_unit_test(test_limit_of_files),
 	};

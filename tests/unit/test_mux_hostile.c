@@ -252,6 +252,48 @@ static void test_an_agent_that_does_not_read(void **state)
 	world_close(&world);
 }
 
+/* While bulk waits for a full socket, small calls still get in line, and go before it. */
+static void test_small_calls_go_before_bulk(void **state)
+{
+	static char large[100000];
+	struct call call = call_within(LONG, NULL), soon = call_within(0.2, NULL);
+	struct buf args = BUF_INIT(FRAME_BODY_MAX);
+	struct mux_ticket *tickets[100], *small;
+	struct caller bulk = { .op = OP_WRITE, .args = large };
+	struct error err = { 0 };
+	struct world world;
+	int begun = 0;
+
+	(void)state;
+	world_open(&world);
+	memset(large, 'x', sizeof(large) - 1);
+	buf_add(&args, large, sizeof(large) - 1);
+	while (mux_begin(world.mux, &soon, OP_WRITE, &args, &tickets[begun], &err) == 0) {
+		begun++;
+		soon = call_within(0.2, NULL);
+	}
+	caller_start(&bulk, &world);
+	soon = call_within(0.2, NULL);
+	assert_int_equal(mux_begin(world.mux, &soon, OP_STATFS, NULL, &small, &err), 0);
+	for (int i = 0; i < begun; i++) {
+		peer_get(&world, &got);
+		assert_int_equal(got.frame.code, OP_WRITE);
+		peer_done(&world, got.frame.id, "written");
+	}
+	peer_get(&world, &got);
+	assert_int_equal(got.frame.code, OP_STATFS);
+	peer_done(&world, got.frame.id, "small");
+	peer_get(&world, &got);
+	assert_int_equal(got.frame.code, OP_WRITE);
+	peer_done(&world, got.frame.id, "written");
+	caller_answered(&bulk, "written");
+	for (int i = 0; i < begun; i++)
+		assert_int_equal(mux_finish(tickets[i], &call, NULL, NULL, &err), 0);
+	assert_int_equal(mux_finish(small, &call, NULL, NULL, &err), 0);
+	buf_free(&args);
+	world_close(&world);
+}
+
 /*
  * An agent with one thread, which reads nothing while it sends, and callers whose frames fill the socket
  * meanwhile: one that did not read while it cannot send would hang.
@@ -340,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_a_second_answer_ends_the_session),
 		cmocka_unit_test(test_an_answer_before_the_question),
 		cmocka_unit_test(test_an_agent_that_does_not_read),
+		cmocka_unit_test(test_small_calls_go_before_bulk),
 		cmocka_unit_test(test_two_full_sockets_do_not_deadlock),
 		cmocka_unit_test(test_a_flood_after_cancel),
 	};
