@@ -11,7 +11,7 @@
 /* Replies up to this are copied, so that the ticket keeps its memory for the next call. */
 #define COPY_MAX 1024u
 
-static const char *name_of(const struct mux_ticket *ticket)
+const char *mux_name(const struct mux_ticket *ticket)
 {
 	const char *name = ops_name(ticket->op);
 
@@ -21,8 +21,9 @@ static const char *name_of(const struct mux_ticket *ticket)
 int mux_waited_in_vain(const struct mux_ticket *ticket, int rc, struct error *err)
 {
 	if (rc == -EINTR)
-		return error_set(err, EINTR, "interrupted while waiting for '%s'", name_of(ticket));
-	return error_set(err, -rc, "the agent did not answer '%s' in time", name_of(ticket));
+		return error_set(err, EINTR, "interrupted while waiting for '%s'",
+				 mux_name(ticket));
+	return error_set(err, -rc, "the agent did not answer '%s' in time", mux_name(ticket));
 }
 
 /* Drops an owner's ticket of which the agent need not be told. */
@@ -179,7 +180,7 @@ static int give_reply(struct mux_ticket *ticket, struct buf *reply, struct error
 		return 0;
 	if (mine->len > reply->max)
 		return error_set(err, EPROTO, "the answer to '%s' has %zu bytes, more than %zu",
-				 name_of(ticket), mine->len, reply->max);
+				 mux_name(ticket), mine->len, reply->max);
 	reply->len = 0;
 	reply->overflow = false;
 	if (mine->len <= COPY_MAX) {

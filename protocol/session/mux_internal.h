@@ -9,8 +9,8 @@
  *
  * Locks: mux->lock, then mux->out.lock; no callback (count, sink, source) is called with either held.
  *
- * Memory: a call has at most a reply of FRAME_BODY_MAX and OPS_WINDOW of DATA here (twice that, counting
- * what realloc leaves over); calls are MUX_MAX_CALLS, given up ones hold nothing, and what waits to be
+ * Memory: a call has at most a reply of ops_answer_max and, if it is a download, OPS_WINDOW of DATA here (twice
+ * that, counting what realloc leaves over); calls are MUX_MAX_CALLS, given up ones hold nothing, and what waits to be
  * sent is at most MUX_MAX_OUT.  An agent that would need more breaks the protocol, or does not read.
  */
 #ifndef VSOCKFS_SESSION_MUX_INTERNAL_H
@@ -146,6 +146,8 @@ struct mux_how {
 int mux_begin_how(struct mux *mux, const struct call *call, enum session_op op,
 		  const struct buf *args, const struct mux_how *how, struct mux_ticket **out,
 		  struct error *err);
+/* What it asks, for people. */
+const char *mux_name(const struct mux_ticket *ticket);
 /* Tells the agent, frees what is here; the ticket is the owner's no more. */
 void mux_give_up(struct mux_ticket *ticket);
 /* The sentence for RC, -ETIMEDOUT or -EINTR. */

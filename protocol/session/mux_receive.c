@@ -115,6 +115,9 @@ static int admit(struct mux *mux, const struct frame *frame, struct error *err)
 	if (!ticket)
 		return error_set(err, EPROTO, "a frame of the call %u, which is not open",
 				 frame->id);
+	if (frame->kind == FRAME_DONE && frame->size > ops_answer_max(ticket->op))
+		return error_set(err, EPROTO, "%u bytes of answer to '%s', which has at most %zu",
+				 frame->size, mux_name(ticket), ops_answer_max(ticket->op));
 	if (frame->kind != FRAME_DATA)
 		return 0;
 	if (ticket->ended)
@@ -293,7 +296,8 @@ int mux_receive(struct mux *mux, const struct call *call)
 		n = 0; /* another poke will come, or it was none */
 	if (n > 0 && (wait[0].revents & POLLOUT))
 		mux_send_rest(mux);
-	if (n > 0 && (wait[0].revents & ~POLLOUT))
-		return receive(mux);
+	if (n > 0 && (wait[0].revents & ~POLLOUT) && receive(mux) < 0)
+		return -ECONNRESET;
+	/* Also where something came: an agent that never stops sending is no reason to wait on. */
 	return !left ? -ETIMEDOUT : 0;
 }

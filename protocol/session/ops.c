@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "protocol/session/frame.h"
+
 #define NSEC_PER_SEC 1000000000
 
 static const char *const names[] = {
@@ -60,6 +62,13 @@ static const char *const names[] = {
 const char *ops_name(unsigned op)
 {
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : NULL;
+}
+
+size_t ops_answer_max(unsigned op)
+{
+	bool is_json = op >= OP_SERVICE_START && op != OP_SHELL_WRITE;
+
+	return op == OP_READ || op == OP_BATCH || is_json ? FRAME_BODY_MAX : OPS_SMALL_ANSWER;
 }
 
 static void unpack_time(struct unpack *in, struct timespec *out)

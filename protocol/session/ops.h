@@ -70,6 +70,8 @@ enum session_op {
 #define OPS_IO_MAX (128u << 10)
 /* DATA a receiver takes before it has given CREDIT. */
 #define OPS_WINDOW (256u << 10)
+/* Bytes of an answer that is neither a file's contents, a batch's results nor JSON. */
+#define OPS_SMALL_ANSWER (8u << 10)
 /* In an OP_BATCH, for a handle: the one that the last OP_OPEN before it in the same batch gave. */
 #define OPS_HANDLE_LAST UINT32_MAX
 
@@ -95,6 +97,8 @@ void ops_unpack_statfs(struct unpack *in, struct ws_statfs *out);
 bool ops_path_is_valid(const char *path, size_t len);
 /* For people; NULL for a number that is none of ours. */
 const char *ops_name(unsigned op);
+/* At most so long is the body of OP's DONE, a sentence too: what a client sets aside for an answer. */
+size_t ops_answer_max(unsigned op);
 
 /*
  * One entry of OP_LIST: u32 length of what follows, ATTR, path relative to the listed directory,

@@ -137,6 +137,7 @@ static void test_lies_end_the_session(void **state)
 		{ { 0, 0, FRAME_DONE, 0, 0 }, "the call 0" },
 		{ { 0, 1, 9, 0, 0 }, "unknown kind 9" },
 		{ { 0, 1, FRAME_DONE, 1, 0 }, "flags" },
+		{ { 8193, 1, FRAME_DONE, 0, 0 }, "8193 bytes of answer to 'stat'" },
 		{ { 0, 2, FRAME_DATA, 0, 0 }, "without a byte" },
 		{ { 0, 3, FRAME_DONE, 0, 0 }, "call 3, which is not open" },
 		{ { 1, UINT32_MAX, FRAME_DATA, 0, 0 }, "which is not open" },
@@ -372,6 +373,63 @@ static void test_a_flood_after_cancel(void **state)
 	world_close(&world);
 }
 
+/*
+ * Stops in the middle of an answer, wherever: its caller goes when its time is up, and what comes of the
+ * answer then is the end of that frame.
+ */
+static void test_an_agent_that_stops_in_the_middle(void **state)
+{
+	static char large[OPS_SMALL_ANSWER];
+	static const size_t cuts[] = { 1, FRAME_HEADER, FRAME_HEADER + 1, 5000, sizeof(large) };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		struct buf stream = BUF_INIT(FRAME_BODY_MAX);
+		struct caller late = { .seconds = 0.05 }, next = { 0 };
+		struct world world;
+
+		world_open(&world);
+		caller_start(&late, &world);
+		peer_get(&world, &got);
+		add_frame(&stream, got.frame.id, FRAME_DONE, 0, large, sizeof(large));
+		peer_raw(&world, stream.data, cuts[i]);
+		caller_failed(&late, -ETIMEDOUT, "'stat' in time");
+		peer_get(&world, &got);
+		assert_int_equal(got.frame.kind, FRAME_CANCEL);
+		caller_start(&next, &world);
+		peer_get(&world, &got);
+		peer_raw(&world, stream.data + cuts[i], stream.len - cuts[i]);
+		peer_done(&world, got.frame.id, "fine");
+		caller_answered(&next, "fine");
+		buf_free(&stream);
+		world_close(&world);
+	}
+}
+
+/* Frames that may come, and never the one that is waited for: whoever is out of time looks once, not to their end. */
+static void test_a_flood_does_not_stop_the_clock(void **state)
+{
+	const struct call over = { 0 };
+	struct call call = call_within(LONG, NULL);
+	const unsigned char one[4] = { 1 };
+	struct buf frames = BUF_INIT(1 << 20);
+	struct mux_ticket *ticket;
+	struct error err = { 0 };
+	struct world world;
+
+	(void)state;
+	world_open(&world);
+	assert_int_equal(mux_begin(world.mux, &call, OP_STAT, NULL, &ticket, &err), 0);
+	peer_get(&world, &got);
+	for (int i = 0; i < 6000; i++)
+		add_frame(&frames, got.frame.id, FRAME_CREDIT, 0, one, sizeof(one));
+	peer_raw(&world, frames.data, frames.len);
+	assert_int_equal(mux_finish(ticket, &over, NULL, NULL, &err), -ETIMEDOUT);
+	assert_in_range(world.received, 1, frames.len / 2);
+	buf_free(&frames);
+	world_close(&world);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -385,6 +443,8 @@ int main(void)
 		cmocka_unit_test(test_small_calls_go_before_bulk),
 		cmocka_unit_test(test_two_full_sockets_do_not_deadlock),
 		cmocka_unit_test(test_a_flood_after_cancel),
+		cmocka_unit_test(test_an_agent_that_stops_in_the_middle),
+		cmocka_unit_test(test_a_flood_does_not_stop_the_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,14 +139,19 @@ static void test_a_slow_taker_holds_up_nobody(void **state)
 {
 	struct caller slow = { .how = BY_DOWNLOAD, .op = OP_EXPORT, .sink = wait_at_the_gate };
 	struct caller other = { .how = BY_DOWNLOAD, .op = OP_EXPORT };
+	struct caller reader = { 0 };
 	struct world world;
 	uint32_t id, next;
 
 	(void)state;
 	world_open(&world);
 	id = begun(&world, &slow);
+	/* Somebody reads while the slow one is at its gate: a socket does not hold that much. */
+	next = begun(&world, &reader);
 	for (int i = 0; i < 4; i++)
 		peer_data(&world, id, piece, PIECE);
+	peer_done(&world, next, "read");
+	caller_answered(&reader, "read");
 	for (int i = 0; i < 100; i++)
 		answered(&world);
 	next = begun(&world, &other);
