@@ -107,13 +107,36 @@ static int well_formed(uint32_t cell, unsigned bytes)
 	return cell >= least[bytes] && cell <= 0x10ffff && (cell < 0xd800 || cell > 0xdfff);
 }
 
+static void take_escape(struct render *render, unsigned char c)
+{
+	render->state = TEXT;
+	if (c == '[') {
+		memset(render->params, 0, sizeof(render->params));
+		render->param_count = 0;
+		render->state = CSI;
+	} else if (c && strchr("]PX^_", c)) {
+		render->state = STRING;
+	} else if (c >= 0x20 && c <= 0x2f) {
+		render->state = SKIP;
+	}
+}
+
+/* U+0080 to U+009F: to many terminals ESC and a letter. */
+static bool is_escape(uint32_t cell)
+{
+	return cell >= 0x80 && cell <= 0x9f;
+}
+
 static void go_on_character(struct render *render, unsigned char c, struct buf *lines)
 {
 	render->partial = render->partial << 6 | (c & 0x3f);
 	render->raw[render->raw_len++] = c;
 	if (--render->expected > 0)
 		return;
-	if (well_formed(render->partial, render->raw_len)) {
+	if (is_escape(render->partial) && render->raw_len == 2) {
+		render->raw_len = 0;
+		take_escape(render, (unsigned char)(render->partial - 0x40));
+	} else if (well_formed(render->partial, render->raw_len)) {
 		render->raw_len = 0;
 		put(render, render->partial, lines);
 	} else {
@@ -164,20 +187,6 @@ static void take_text(struct render *render, unsigned char c, struct buf *lines)
 		put(render, c, lines);
 	else
 		begin_character(render, c, lines);
-}
-
-static void take_escape(struct render *render, unsigned char c)
-{
-	render->state = TEXT;
-	if (c == '[') {
-		memset(render->params, 0, sizeof(render->params));
-		render->param_count = 0;
-		render->state = CSI;
-	} else if (c && strchr("]PX^_", c)) {
-		render->state = STRING;
-	} else if (c >= 0x20 && c <= 0x2f) {
-		render->state = SKIP;
-	}
 }
 
 /* K: erases within the line. */

@@ -9,22 +9,24 @@
 #include <string.h>
 
 #include "protocol/cleanup.h"
+#include "protocol/utf8.h"
 
 void text_escape(struct buf *out, const char *value)
 {
-	for (const char *p = value; *p; p++) {
-		unsigned char c = (unsigned char)*p;
+	for (const char *p = value, *end = value + strlen(value); p < end;) {
+		size_t used = utf8_visible(p, (size_t)(end - p));
 
-		if (c == '\n')
+		if (*p == '\n')
 			buf_adds(out, "\\n");
-		else if (c == '\t')
+		else if (*p == '\t')
 			buf_adds(out, "\\t");
-		else if (c == '\\')
+		else if (*p == '\\')
 			buf_adds(out, "\\\\");
-		else if (c < ' ' || c == 0x7f)
-			buf_addf(out, "\\x%02x", c);
+		else if (!used)
+			buf_addf(out, "\\x%02x", (unsigned char)*p);
 		else
-			buf_add(out, p, 1);
+			buf_add(out, p, used);
+		p += used ? used : 1;
 	}
 }
 

@@ -9,6 +9,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "protocol/utf8.h"
 
 #define LINE_MAX_BYTES 1024
 
@@ -29,9 +32,12 @@ void log_message(int priority, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	for (char *p = line; *p; p++) {
-		if ((unsigned char)*p < ' ' || *p == 127)
+	for (char *p = line; *p;) {
+		size_t used = utf8_visible(p, strlen(p));
+
+		if (!used)
 			*p = '?';
+		p += used ? used : 1;
 	}
 	if (!to_stderr)
 		syslog(priority, "%s", line);

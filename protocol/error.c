@@ -12,24 +12,21 @@
 #include <string.h>
 #include <strings.h>
 
-/*
- * One line without terminal escapes: the text may hold what a guest sent.
- * U+0080..U+009F (two bytes of UTF-8) are control characters to a terminal, too.
- */
-static void sanitise(char *text)
+#include "protocol/utf8.h"
+
+/* One line without terminal escapes: the text may hold what a guest sent. */
+static void sanitise(char *text, size_t len)
 {
-	unsigned char before = 0;
+	char *end = text + len;
 
-	for (unsigned char *at = (unsigned char *)text; *at; at++) {
-		unsigned char byte = *at;
+	while (text < end) {
+		size_t used = utf8_visible(text, (size_t)(end - text));
 
-		if (byte < 0x20 || byte == 0x7f) {
-			*at = '?';
-		} else if (before == 0xc2 && byte >= 0x80 && byte <= 0x9f) {
-			at[-1] = '?';
-			*at = '?';
+		if (!used) {
+			*text = '?';
+			used = 1;
 		}
-		before = byte;
+		text += used;
 	}
 }
 
@@ -61,7 +58,7 @@ static __attribute__((format(printf, 2, 0))) void format_into(char *target, cons
 		text[0] = '\0';
 	else if ((size_t)len >= sizeof(text))
 		trim_cut(text, sizeof(text) - 1);
-	sanitise(text);
+	sanitise(text, strlen(text));
 	memcpy(target, text, strlen(text) + 1);
 }
 

@@ -75,6 +75,21 @@ size_t utf8_char(const char *text, size_t len, uint32_t *code)
 	return need;
 }
 
+static bool is_visible(uint32_t code)
+{
+	if (code < 0x20 || (code >= 0x7f && code <= 0x9f))
+		return false;
+	return !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
+}
+
+size_t utf8_visible(const char *bytes, size_t len)
+{
+	uint32_t code;
+	size_t used = utf8_char(bytes, len, &code);
+
+	return used && is_visible(code) ? used : 0;
+}
+
 bool utf8_valid(const char *bytes, size_t len)
 {
 	uint32_t code;

@@ -61,6 +61,14 @@ static void test_sequences_are_gone(void **state)
 	shows("\033]0;title\007x\n", "x\n");
 	shows("\033]0;title\033\\x\n", "x\n");
 	shows("\033Pq...\033\\x\n", "x\n");
+	/* the same with the second half of Latin-1, as UTF-8 */
+	shows("\xc2\x9b"
+	      "1;31mred\xc2\x9b"
+	      "0m\n",
+	      "red\n");
+	shows("\xc2\x9d"
+	      "0;title\007x\xc2\x85y\n",
+	      "xy\n");
 	shows("\033(Bx\033=y\033>z\n", "xyz\n");
 	shows("\033[38;5;196;1;2;3;4;5;6;7;8;9mx\n", "x\n");
 	shows("a\033[99999999999999999999Db\n", "b\n");

@@ -36,6 +36,11 @@ static void test_set_replaces_control_characters(void **state)
 		  "\xc2\x9b"
 		  "31m and \xc3\xa9 \xc2\xa0");
 	assert_string_equal(err.text, "??31m and \xc3\xa9 \xc2\xa0");
+	/* what an 8-bit terminal takes for the same, and what breaks a line */
+	error_set(&err, EIO, "%s",
+		  "\x9b"
+		  "31m \xc4\x9b \xe2\x80\xa8 x");
+	assert_string_equal(err.text, "?31m \xc4\x9b ??? x");
 }
 
 static void test_set_cuts_at_the_limit(void **state)

@@ -27,7 +27,11 @@ static void test_values_stay_on_their_line(void **state)
 
 	(void)state;
 	text_str(&out, "k", "a\nb\tc\\d\x1b[0m\x7f é");
-	assert_string_equal(buf_str(&out), "k a\\nb\\tc\\\\d\\x1b[0m\\x7f é\n");
+	text_str(&out, "l",
+		 "\xc2\x9b"
+		 "0m\xff");
+	assert_string_equal(buf_str(&out),
+			    "k a\\nb\\tc\\\\d\\x1b[0m\\x7f é\nl \\xc2\\x9b0m\\xff\n");
 }
 
 static void test_slices(void **state)
