@@ -100,6 +100,25 @@ static int open_file(const struct sess *sess, const char *path, int flags, mode_
 	return move_fd(fd);
 }
 
+/*
+ * Its birth, in short: a number that is used again is that of a file that was made later.  0 where the file system or the
+ * kernel does not know.
+ */
+static uint32_t generation_of(int fd)
+{
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
+		return 0;
+	for (int i = 0; i < 8; i++)
+		hash = (hash ^ (uint8_t)((uint64_t)st.stx_btime.tv_sec >> 8 * i)) * 0x100000001b3;
+	for (int i = 0; i < 4; i++)
+		hash = (hash ^ (uint8_t)(st.stx_btime.tv_nsec >> 8 * i)) * 0x100000001b3;
+	hash ^= hash >> 32;
+	return (uint32_t)hash ? (uint32_t)hash : 1;
+}
+
 int sess_op_open(struct sess_call *call, struct unpack *args, struct buf *result, struct error *err)
 {
 	char path[LIMIT_PATH];
@@ -122,6 +141,8 @@ int sess_op_open(struct sess_call *call, struct unpack *args, struct buf *result
 	fd = open_file(call->sess, path, flags, mode & 07777, &st, err);
 	if (fd < 0)
 		return fd;
+	sess_attr_from(&attr, &st);
+	attr.generation = generation_of(fd);
 	rc = sess_handles_add(&call->sess->handles, fd, flags & O_APPEND, &number);
 	if (rc == -EMFILE)
 		return error_set(err, EMFILE, "this session has %d files open already",
@@ -129,7 +150,6 @@ int sess_op_open(struct sess_call *call, struct unpack *args, struct buf *result
 	if (rc < 0)
 		return sess_path_fail(err, -rc, path);
 	call->last_handle = number;
-	sess_attr_from(&attr, &st);
 	pack_u32(result, number);
 	ops_pack_attr(result, &attr);
 	return 0;

@@ -125,7 +125,7 @@ void ops_pack_attr(struct buf *buf, const struct ws_attr *attr)
 	at = put_time(at, &attr->atime);
 	at = put_time(at, &attr->mtime);
 	at = put_time(at, &attr->ctime);
-	put32(at, 0);
+	put32(at, attr->generation);
 	buf_add(buf, bytes, sizeof(bytes));
 }
 
@@ -146,7 +146,7 @@ void ops_unpack_attr(struct unpack *in, struct ws_attr *out)
 	unpack_time(in, &attr.atime);
 	unpack_time(in, &attr.mtime);
 	unpack_time(in, &attr.ctime);
-	unpack_u32(in); /* for a later version to use */
+	attr.generation = unpack_u32(in);
 	if (in->failed)
 		memset(&attr, 0, sizeof(attr));
 	*out = attr;

@@ -85,7 +85,7 @@ enum {
 	OPEN_APPEND = 32,
 };
 
-/* ino, dev, rdev, size, blocks: u64; mode, nlink, uid, gid: u32; atime, mtime, ctime: i64 seconds, u32 nanoseconds; u32 0. */
+/* ino, dev, rdev, size, blocks: u64; mode, nlink, uid, gid: u32; atime, mtime, ctime: i64 seconds, u32 nanoseconds; generation: u32. */
 #define OPS_ATTR_SIZE 96
 void ops_pack_attr(struct buf *buf, const struct ws_attr *attr);
 /* Sizes that are no off_t and nanoseconds that are none (UTIME_NOW is) fail; all zero then. */

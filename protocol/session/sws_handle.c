@@ -9,6 +9,13 @@
 #include "protocol/cleanup.h"
 #include "protocol/session/sws_internal.h"
 
+/* As far as the agents that were asked can tell. */
+static bool is_same(const struct sws_key *key, const struct ws_attr *attr)
+{
+	return attr->dev == key->dev && attr->ino == key->ino &&
+	       (attr->generation == key->generation || !attr->generation || !key->generation);
+}
+
 /* Opens PATH in MUX and looks that it is the file's inode.  -ESTALE for whatever the guest says. */
 static int open_same(struct sws_file *file, struct mux *mux, const struct call *call,
 		     const char *path, uint32_t *handle, struct error *err)
@@ -27,7 +34,7 @@ static int open_same(struct sws_file *file, struct mux *mux, const struct call *
 				 why.text);
 	if (rc)
 		return error_copy(err, &why);
-	if (opened.attr.dev != inode->key.dev || opened.attr.ino != inode->key.ino) {
+	if (!is_same(&inode->key, &opened.attr)) {
 		sws_close_handle(inode->ws, mux_ref(mux), opened.handle);
 		return error_set(err, ESTALE,
 				 "the session broke and another file has taken the name since");

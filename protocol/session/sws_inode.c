@@ -40,7 +40,7 @@ static struct sws_inode *find_or_add(struct sws *ws, const struct sws_key *key)
 int sws_inode_add(struct sws *ws, struct sws_opening *opening, const struct ws_attr *attr,
 		  struct sws_file *file)
 {
-	const struct sws_key key = { attr->dev, attr->ino };
+	const struct sws_key key = { attr->dev, attr->ino, attr->generation };
 	char *path = strdup(opening->path);
 	struct sws_inode *inode;
 

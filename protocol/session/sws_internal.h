@@ -57,7 +57,7 @@
 #define SWS_SESSIONS 3
 
 struct sws_key {
-	uint64_t dev, ino;
+	uint64_t dev, ino, generation;
 };
 
 /* A write that the guest has not answered. */

@@ -338,6 +338,42 @@ static void test_names(void **state)
 	buf_free(&result);
 }
 
+static uint32_t generation_of(struct place *place, const char *path)
+{
+	struct buf result = BUF_INIT(FRAME_BODY_MAX);
+	struct unpack in;
+	struct ws_attr attr;
+
+	expect_call(&place->client, 0, &result, OP_OPEN, "sww", path, OPEN_READ, 0u);
+	in = unpack_from(result.data, result.len);
+	unpack_u32(&in);
+	ops_unpack_attr(&in, &attr);
+	buf_free(&result);
+	return attr.generation;
+}
+
+/* What tells a file from another one, whatever their numbers. */
+static void test_generation(void **state)
+{
+	struct place *place = *state;
+	struct statx birth;
+	uint32_t first;
+
+	agent_world_write(&place->world, "one", "1");
+	assert_int_equal(statx(place->world.dir, "one", 0, STATX_BTIME, &birth), 0);
+	first = generation_of(place, "one");
+	if (!(birth.stx_mask & STATX_BTIME)) {
+		print_message("this file system does not know when files were made\n");
+		assert_int_equal(first, 0);
+		skip();
+	}
+	assert_int_not_equal(first, 0);
+	agent_world_run(&place->world, "mv one two; ln two three; chmod 600 two; echo x >>two");
+	assert_int_equal(generation_of(place, "three"), first);
+	agent_world_write(&place->world, "one", "1");
+	assert_int_not_equal(generation_of(place, "one"), first);
+}
+
 /* Numbers of files that were closed are not given again at once, and there is an end to them. */
 static void test_handles(void **state)
 {
@@ -373,6 +409,7 @@ int main(void)
 		test(test_the_workspace_itself),
 		test(test_setattr),
 		test(test_names),
+		test(test_generation),
 		test(test_handles),
 	};
 

@@ -73,6 +73,7 @@ static const struct ws_attr nothing, sample = {
 	.nlink = 3,
 	.uid = 1000,
 	.gid = UINT32_MAX,
+	.generation = 0x21222324,
 	.atime = { -1, 999999999 },
 	.mtime = { 1700000000, 1 },
 	.ctime = { INT64_C(1) << 40, 0 },
@@ -85,7 +86,7 @@ static void same_attr(const struct ws_attr *a, const struct ws_attr *b)
 	assert_true(a->ino == b->ino && a->dev == b->dev && a->rdev == b->rdev);
 	assert_true(a->size == b->size && a->blocks == b->blocks);
 	assert_true(a->mode == b->mode && a->nlink == b->nlink);
-	assert_true(a->uid == b->uid && a->gid == b->gid);
+	assert_true(a->uid == b->uid && a->gid == b->gid && a->generation == b->generation);
 	assert_true(a->atime.tv_sec == b->atime.tv_sec && a->atime.tv_nsec == b->atime.tv_nsec);
 	assert_true(a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec);
 	assert_true(a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec);
@@ -246,7 +247,7 @@ static void test_attr_has_its_size_and_place(void **state)
 	assert_memory_equal(buf.data + 8, "\x08\x07\x06\x05\x04\x03\x02\x01", 8); /* dev */
 	assert_memory_equal(buf.data + 40, "\xe9\x81\0\0\3\0\0\0", 8);            /* mode, nlink */
 	assert_memory_equal(buf.data + 56, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xc9\x9a\x3b", 12);
-	assert_memory_equal(buf.data + 92, "\0\0\0\0", 4);
+	assert_memory_equal(buf.data + 92, "\x24\x23\x22\x21", 4);
 }
 
 static bool attr_is_taken(struct ws_attr attr)
@@ -445,6 +446,5 @@ int main(void)
 		cmocka_unit_test(test_events_come_back),
 		cmocka_unit_test(test_events_are_judged),
 	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

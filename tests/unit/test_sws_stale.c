@@ -50,6 +50,43 @@ static void test_stale(void **state)
 	world_has(w, "o", "new");
 }
 
+/* Makes PATH another file until that has the number INO, as it has soon where numbers are used again. */
+static bool replace_with_same_number(struct world *w, const char *path, ino_t ino)
+{
+	struct stat st = { 0 };
+
+	for (int i = 0; i < 1000 && st.st_ino != ino; i++) {
+		call_sleep(&w->call,
+			   0.001); /* it is only free when the agent has closed the file */
+		assert_int_equal(unlink(world_real(w, path)), 0);
+		world_put(w, path, "another");
+		assert_int_equal(stat(world_real(w, path), &st), 0);
+	}
+	return st.st_ino == ino;
+}
+
+/* A file that has the name and the number of one that was open is still another one. */
+static void test_number_used_again(void **state)
+{
+	WORLD;
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+	ino_t ino = w->attr.ino;
+	char bytes[10];
+
+	world_write(w, file, 0, "mine");
+	ok(w, sws_flush(file, call, err));
+	break_now(w);
+	if (!replace_with_same_number(w, "f", ino)) {
+		print_message("this file system does not use inode numbers again\n");
+		ok(w, sws_close(file, call, err));
+		skip();
+	}
+	assert_int_equal(sws_read(file, call, 0, bytes, 10, err), -ESTALE);
+	assert_int_equal(sws_write(file, call, 0, "mine", 4, err), -ESTALE);
+	ok(w, sws_close(file, call, err));
+	world_has(w, "f", "another");
+}
+
 /* A file that loses its name after a break goes on working, like any other. */
 static void test_unlinked_after(void **state)
 {
@@ -224,10 +261,11 @@ static void test_reboot_before_answer(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	world_test(test_stale),           world_test(test_unlinked_after),
-	world_test(test_lost_with_file),  world_test(test_gone_and_back),
-	world_test(test_reboot),          world_test(test_reboot_and_close),
-	world_test(test_reboot_and_size), world_test(test_reboot_before_answer),
+	world_test(test_number_used_again),    world_test(test_stale),
+	world_test(test_unlinked_after),       world_test(test_lost_with_file),
+	world_test(test_gone_and_back),        world_test(test_reboot),
+	world_test(test_reboot_and_close),     world_test(test_reboot_and_size),
+	world_test(test_reboot_before_answer),
 };
 
 int main(void)
