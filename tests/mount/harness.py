@@ -236,13 +236,20 @@ class Guest:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         self.process = Process(argv, self.folder / "agent.stderr")
-        wait_until(lambda: os.path.exists(self.socket) or not self.process.alive,
-                   "the agent listens")
+        wait_until(lambda: self.listens() or not self.process.alive, "the agent listens")
         assert self.process.alive, f"the agent ended: {self.process.output}"
         return self
 
     def boot_id_binding(self):
         return [(str(self.boot_id), "/proc/sys/kernel/random/boot_id")] if self.boot_id else []
+
+    def takes_connections(self):
+        with socket.socket(socket.AF_UNIX) as caller:
+            return caller.connect_ex(self.socket) == 0
+
+    def listens(self):
+        """The reference peer, whose socket has its name only then, takes every caller seriously."""
+        return os.path.exists(self.socket) if self.is_reference else self.takes_connections()
 
     def names(self):
         """What is in the workspace's root, without vsockfs's own directory (gone with the mount)."""
@@ -277,6 +284,8 @@ class Guest:
         """The guest is gone, by the test's doing."""
         self.died_rightly = True
         self.process.stop(number)
+        # That was the sandbox's first process: the agent ends with it, but not at once.
+        wait_until(lambda: not self.takes_connections(), "nobody listens any more")
 
     def restart(self):
         self.died_rightly = False
