@@ -16,7 +16,8 @@
 
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define PROBE_INTERVAL NSEC_PER_SEC
-#define REFUSAL_GAP NSEC_PER_SEC /* refusals further apart are two stories */
+#define REFUSAL_GAP (2 * NSEC_PER_SEC) /* refusals further apart are two stories */
+#define LAST_ATTEMPT 0.9               /* of the timeout, spent on attempts */
 
 static void lock(struct guest *guest)
 {
@@ -159,9 +160,10 @@ void guest_health_stuck(struct guest *guest, const struct error *why)
 	fall(guest, GUEST_STUCK, why);
 }
 
-bool guest_refused(struct guest *guest)
+bool guest_refused(struct guest *guest, bool given_up)
 {
-	int64_t patience = (int64_t)(guest->options.timeout * (double)NSEC_PER_SEC);
+	double seconds = guest->options.timeout * (given_up ? LAST_ATTEMPT : 1);
+	int64_t patience = (int64_t)(seconds * (double)NSEC_PER_SEC);
 	int64_t now = call_now();
 	bool enough;
 

@@ -96,9 +96,10 @@ void guest_health_stuck(struct guest *guest, const struct error *why);
 
 /*
  * A connection was refused, which passes when an agent restarts.  True once this has gone on for
- * the guest's `timeout` (whoever was refused before counts): then it is gone.
+ * the guest's `timeout` (whoever was refused before counts): then it is gone.  GIVEN_UP: that was the
+ * caller's last attempt.  Its deadline counts from before its first one, so a little less is enough.
  */
-bool guest_refused(struct guest *guest);
+bool guest_refused(struct guest *guest, bool given_up);
 
 struct guest_traffic {
 	uint64_t requests, retries, bytes_sent, bytes_received;

@@ -133,7 +133,8 @@ static bool try_again(struct run *run, int *rc, struct error *err)
 
 	if (is_local_failure(*rc) || run->x->aside)
 		return false;
-	if (passes && !run->probe && (busy || guest_answered(guest)) && !guest_refused(guest))
+	if (passes && !run->probe && (busy || guest_answered(guest)) &&
+	    !guest_refused(guest, false))
 		return true;
 	guest_health_gone(guest, err);
 	if (*rc != -EAFNOSUPPORT && *rc != -EACCES)
@@ -181,6 +182,8 @@ static int pause_run(struct run *run, double *seconds, struct error *err)
 		return 0;
 	if (err->code == EPROTO)
 		return -EPROTO;
+	if (guest_refused(run->x->guest, true))
+		guest_health_gone(run->x->guest, err);
 	return error_set(err, err->code == EAGAIN ? ETIMEDOUT : ENOTCONN, "%s", err->text);
 }
 

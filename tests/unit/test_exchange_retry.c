@@ -80,6 +80,24 @@ static void test_refusal_up_to_the_deadline(void **state)
 	peer_stop(peer);
 }
 
+/* Whoever waits the guest's whole timeout in vain is the only one who pays it. */
+static void test_refusal_for_the_whole_timeout(void **state)
+{
+	const struct peer_step *scripts[] = { good };
+	struct peer *peer = peer_start(scripts, 1, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), 0.5);
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(run(guest, LONG, NULL), 0);
+	peer_wait_served(peer, 1);
+	assert_int_equal(run(guest, 0.5, &err), -ENOTCONN);
+	expect_text(&err, "nobody listens");
+	assert_int_equal(status_of(guest).state, GUEST_GONE);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 static void test_new_guest_is_not_waited_for(void **state)
 {
 	struct guest *guest = make_guest("unix:", "/tmp/there-is-no-such-socket", LONG);
@@ -218,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusal_is_waited_out),
 		cmocka_unit_test(test_refusal_up_to_the_deadline),
+		cmocka_unit_test(test_refusal_for_the_whole_timeout),
 		cmocka_unit_test(test_new_guest_is_not_waited_for),
 		cmocka_unit_test(test_bridge_is_tried_again),
 		cmocka_unit_test(test_cancel_behind_a_retry),
