@@ -63,11 +63,11 @@ static int status_text(struct object *object, const struct call *call, struct bu
 		buf_addf(out, "round_trip_ms %.3f\n", status.round_trip * 1e3);
 	else
 		text_null(out, "round_trip_ms");
-	text_int(out, "requests", (int64_t)status.requests);
-	text_int(out, "retries", (int64_t)status.retries);
+	text_int(out, "requests", (int64_t)status.traffic.requests);
+	text_int(out, "retries", (int64_t)status.traffic.retries);
 	text_int(out, "abandoned", (int64_t)status.abandoned);
-	text_int(out, "bytes_sent", (int64_t)status.bytes_sent);
-	text_int(out, "bytes_received", (int64_t)status.bytes_received);
+	text_int(out, "bytes_sent", (int64_t)status.traffic.bytes_sent);
+	text_int(out, "bytes_received", (int64_t)status.traffic.bytes_received);
 	text_str(out, "last_error", status.last_error.code ? status.last_error.text : NULL);
 	return 0;
 }

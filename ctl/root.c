@@ -87,17 +87,39 @@ static int status_text(struct object *object, const struct call *call, struct bu
 	return each_guest(object, out, status_line);
 }
 
-static void metric_lines(struct cguest *guest, const struct guest_status *status, struct buf *out)
+/* Of a kind that was never asked for there is nothing to say. */
+static void kind_lines(const char *name, const char *kind, const struct traffic_count *count,
+		       struct buf *out)
 {
 	const struct {
 		const char *name;
 		uint64_t value;
 	} metrics[] = {
+		{ "requests", count->requests },
+		{ "retries", count->retries },
+		{ "sent_bytes", count->bytes_sent },
+		{ "received_bytes", count->bytes_received },
+	};
+
+	if (!count->requests && !count->retries)
+		return;
+	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
+		buf_addf(out, "vsockfs_guest_kind_%s_total{guest=\"%s\",kind=\"%s\"} %" PRIu64 "\n",
+			 metrics[i].name, name, kind, metrics[i].value);
+}
+
+static void metric_lines(struct cguest *guest, const struct guest_status *status, struct buf *out)
+{
+	const struct traffic *traffic = guest_traffic(guest->guest);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} metrics[] = {
 		{ "up", status->state == GUEST_UP },
-		{ "requests_total", status->requests },
-		{ "connect_retries_total", status->retries },
-		{ "sent_bytes_total", status->bytes_sent },
-		{ "received_bytes_total", status->bytes_received },
+		{ "requests_total", status->traffic.requests },
+		{ "connect_retries_total", status->traffic.retries },
+		{ "sent_bytes_total", status->traffic.bytes_sent },
+		{ "received_bytes_total", status->traffic.bytes_received },
 		{ "abandoned_replies", status->abandoned },
 	};
 	const char *name = guest->object.name;
@@ -107,6 +129,11 @@ static void metric_lines(struct cguest *guest, const struct guest_status *status
 			 metrics[i].value);
 	buf_addf(out, "vsockfs_guest_round_trip_seconds{guest=\"%s\"} %.6f\n", name,
 		 status->round_trip);
+	for (int kind = TRAFFIC_UNSAID + 1; kind < TRAFFIC_KINDS; kind++) {
+		struct traffic_count count = traffic_get(traffic, (enum traffic_kind)kind);
+
+		kind_lines(name, traffic_kind_name((enum traffic_kind)kind), &count, out);
+	}
 }
 
 static int metrics_text(struct object *object, const struct call *call, struct buf *out,

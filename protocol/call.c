@@ -97,7 +97,17 @@ struct call call_within(double seconds, struct cancel *cancel)
 
 struct call call_extend(const struct call *call, double seconds)
 {
-	return call_within(seconds, call->cancel);
+	return (struct call){ .deadline = from_now(seconds),
+			      .cancel = call->cancel,
+			      .kind = call->kind };
+}
+
+struct call call_as(const struct call *call, enum traffic_kind kind)
+{
+	struct call same = *call;
+
+	same.kind = kind;
+	return same;
 }
 
 int call_remaining_ms(const struct call *call)

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/traffic.h"
+
 /*
  * A cancel token.  It belongs to the caller and outlives the calls that use
  * it.  cancel_fire() may come from any thread, any number of times; the first
@@ -43,6 +45,7 @@ void cancel_unset_wake(struct cancel *cancel);
 struct call {
 	int64_t deadline; /* nanoseconds of CLOCK_MONOTONIC */
 	struct cancel *cancel;
+	enum traffic_kind kind; /* what a request over the line dialect is counted as */
 };
 
 int64_t call_now(void); /* nanoseconds of CLOCK_MONOTONIC */
@@ -50,8 +53,11 @@ int64_t call_now(void); /* nanoseconds of CLOCK_MONOTONIC */
 /* A call that ends SECONDS from now and that CANCEL (or NULL) can end. */
 struct call call_within(double seconds, struct cancel *cancel);
 
-/* The same cancel token, another deadline: SECONDS from now. */
+/* The same in all but the deadline: SECONDS from now. */
 struct call call_extend(const struct call *call, double seconds);
+
+/* The same, counted as KIND. */
+struct call call_as(const struct call *call, enum traffic_kind kind);
 
 /* Milliseconds that poll(2) may wait, rounded up; 0 when the deadline has passed. */
 int call_remaining_ms(const struct call *call);

@@ -242,6 +242,11 @@ struct link *guest_link(struct guest *guest)
 	return guest->link;
 }
 
+const struct traffic *guest_traffic(struct guest *guest)
+{
+	return &guest->traffic;
+}
+
 const char *guest_token(struct guest *guest)
 {
 	return guest->token;

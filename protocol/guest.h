@@ -21,6 +21,7 @@
 #include "protocol/address.h"
 #include "protocol/call.h"
 #include "protocol/error.h"
+#include "protocol/traffic.h"
 
 struct guest;
 struct link;
@@ -77,17 +78,17 @@ enum guest_state { GUEST_NEW, GUEST_UP, GUEST_GONE, GUEST_STUCK };
 
 struct guest_status {
 	enum guest_state state;
-	const char *transport; /* "vsock", "bridge", "unix" */
-	uint64_t requests;     /* sent to the guest */
-	uint64_t retries;      /* connects that were repeated */
-	uint64_t bytes_sent;
-	uint64_t bytes_received;
-	uint64_t abandoned;      /* replies that are read behind a caller's back, now */
-	double round_trip;       /* seconds, the last short request; 0 if none yet */
-	char machine[64];        /* uname -m; "" before hello */
-	struct error last_error; /* of the last request that failed for transport reasons */
+	const char *transport;        /* "vsock", "bridge", "unix" */
+	struct traffic_count traffic; /* of all kinds */
+	uint64_t abandoned;           /* replies that are read behind a caller's back, now */
+	double round_trip;            /* seconds, the last short request; 0 if none yet */
+	char machine[64];             /* uname -m; "" before hello */
+	struct error last_error;      /* of the last request that failed for transport reasons */
 };
 
 void guest_get_status(struct guest *guest, struct guest_status *out);
+
+/* What it was asked, by kind; counts as long as the guest lives. */
+const struct traffic *guest_traffic(struct guest *guest);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * guest_health.c - what is known of whether a guest answers, and the counters.
+ * guest_health.c - what is known of whether a guest answers.
  *
  * The states: new (never answered, or told to forget), up, gone, stuck.  Any answer
  * makes it up.  While it is gone or stuck, requests fail at once and each second the first
@@ -176,16 +176,6 @@ bool guest_refused(struct guest *guest, bool given_up)
 	return enough;
 }
 
-void guest_count(struct guest *guest, const struct guest_traffic *more)
-{
-	lock(guest);
-	guest->status.requests += more->requests;
-	guest->status.retries += more->retries;
-	guest->status.bytes_sent += more->bytes_sent;
-	guest->status.bytes_received += more->bytes_received;
-	unlock(guest);
-}
-
 void guest_reconnect(struct guest *guest)
 {
 	lock(guest);
@@ -218,4 +208,5 @@ void guest_get_status(struct guest *guest, struct guest_status *out)
 	lock(guest);
 	*out = guest->status;
 	unlock(guest);
+	out->traffic = traffic_total(&guest->traffic);
 }

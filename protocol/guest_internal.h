@@ -36,6 +36,7 @@ struct guest {
 	struct link *link;           /* owned; memory as long as the guest's */
 
 	struct gate gate;
+	struct traffic traffic; /* whoever asks the guest adds to it */
 
 	pthread_mutex_t lock;
 	pthread_cond_t quiet;       /* with lock: pending has fallen to 0 (CLOCK_MONOTONIC) */
@@ -49,7 +50,7 @@ struct guest {
 	int64_t next_probe;         /* lock; call_now() from which the next may start */
 	int64_t refused_since;      /* lock; when an unbroken run of refusals began, 0 for none */
 	int64_t refused_last;       /* lock; the last of them */
-	struct guest_status status; /* lock */
+	struct guest_status status; /* lock; but for traffic */
 };
 
 /* guest_new with another idea of what this host can do: tests never dial a CID. */
@@ -100,10 +101,5 @@ void guest_health_stuck(struct guest *guest, const struct error *why);
  * caller's last attempt.  Its deadline counts from before its first one, so a little less is enough.
  */
 bool guest_refused(struct guest *guest, bool given_up);
-
-struct guest_traffic {
-	uint64_t requests, retries, bytes_sent, bytes_received;
-};
-void guest_count(struct guest *guest, const struct guest_traffic *more);
 
 #endif

@@ -200,8 +200,8 @@ static int all_attempts(struct run *run, struct error *err)
 		cancel_unset_wake(run->call->cancel);
 		if (rc == 0 || !repeat(run, &rc, err))
 			return rc;
+		run->x->traffic.retries++;
 		exchange_account(run->x);
-		guest_count(run->x->guest, &(struct guest_traffic){ .retries = 1 });
 		exchange_rewind(run->x);
 		rc = pause_run(run, &seconds, err);
 		if (rc < 0)
@@ -310,6 +310,8 @@ static int run_exchange(struct run *run, json_t **reply, struct error *err)
 	run->wake = -1;
 	run->session = -1;
 	run->span = run->call->deadline - call_now();
+	if (run->call->kind)
+		run->x->kind = run->call->kind;
 	set_patience(run);
 	rc = run->span > 0 ? enter(run, &why) : timed_out(run, &why);
 	if (rc < 0)
@@ -373,6 +375,7 @@ int exchange_probe(struct guest *guest, const struct call *call, struct error *e
 {
 	struct exchange_request request = {
 		.object = json_pack("{s:s, s:i}", "command", ":", "timeout_seconds", 5),
+		.kind = TRAFFIC_HELLO,
 		.repeatable = true,
 	};
 	struct run run = { .call = call, .probe = true };

@@ -23,6 +23,7 @@
 struct exchange_request {
 	json_t *object;              /* reference taken over, also on failure */
 	struct line_payload payload; /* size 0 and NULLs for none; taken over likewise */
+	enum traffic_kind kind;      /* unless CALL has one */
 	bool repeatable; /* repeating it changes nothing: may be sent again after a reset */
 };
 

@@ -65,6 +65,7 @@ int exchange_new(struct guest *guest, struct exchange_request *request, struct e
 
 	if (x) {
 		x->guest = guest;
+		x->kind = request->kind;
 		x->dial.fd = -1;
 		x->fd = -1;
 		x->payload = request->payload;
@@ -294,6 +295,6 @@ void exchange_abandon(struct exchange *x)
 
 void exchange_account(struct exchange *x)
 {
-	guest_count(x->guest, &x->traffic);
-	x->traffic = (struct guest_traffic){ 0 };
+	traffic_add(&x->guest->traffic, x->kind, &x->traffic);
+	x->traffic = (struct traffic_count){ 0 };
 }

@@ -78,7 +78,8 @@ struct exchange {
 	int64_t patience;   /* nanoseconds of silence that say the guest is gone */
 	int64_t reap_until; /* the reaper: when to give up; 0: LIMIT_REAP_SECONDS from then */
 	bool reported;      /* the reaper: the guest was called gone for this one */
-	struct guest_traffic traffic; /* not yet told to the guest */
+	enum traffic_kind kind;
+	struct traffic_count traffic; /* not yet told to the guest */
 };
 
 /*

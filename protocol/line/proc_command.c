@@ -286,7 +286,7 @@ static int run_script(struct lproc_command *command, const struct call *call, co
 	buf_adds(&text, head);
 	shtext_assign(&text, "c", command->dir, strlen(command->dir));
 	buf_adds(&text, script);
-	return proc_script(command->guest, call, &text, reply, err);
+	return proc_script(command->guest, call, TRAFFIC_EXEC, &text, reply, err);
 }
 
 int lproc_command_status(struct lproc_command *command, const struct call *call,
@@ -391,6 +391,6 @@ void proc_command_sweep(struct guest *guest, const struct call *call)
 		 "for c in /run/vsockfs-%s/c* /tmp/vsockfs-%s/c*; do end \"$c\"; done\n"
 		 "rmdir /run/vsockfs-%s /tmp/vsockfs-%s\n",
 		 token, token, token, token);
-	proc_script(guest, call, &script, &reply, NULL);
+	proc_script(guest, call, TRAFFIC_EXEC, &script, &reply, NULL);
 	shtext_reply_free(&reply);
 }

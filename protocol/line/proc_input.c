@@ -125,6 +125,7 @@ int proc_input_upload(struct guest *guest, const struct call *call, const char *
 		return rc;
 	if (longer.deadline < call->deadline)
 		longer.deadline = call->deadline;
+	longer.kind = TRAFFIC_EXEC;
 	rc = line_extract_archive(guest, &longer, stage, payload, &reply, err);
 	line_archive_reply_free(&reply);
 	return rc ? error_wrap(err, proc_error(rc, err), "the command's input was not taken") : 0;

@@ -82,7 +82,7 @@ int proc_prober_check(struct proc_prober *prober, const struct call *call, struc
 		 CHECK_CWD_FILE);
 	if (prober->needs.len)
 		buf_addf(&script, "%s || exit %d\n", buf_str(&prober->needs), CHECK_NO_TOOL);
-	rc = proc_script(prober->guest, call, &script, &reply, err);
+	rc = proc_script(prober->guest, call, TRAFFIC_SERVICE, &script, &reply, err);
 	if (rc == CHECK_NO_CWD)
 		rc = error_set(err, ENOENT, "the guest has no directory %s", cwd);
 	else if (rc == CHECK_CWD_FILE)
@@ -115,7 +115,7 @@ static int ask_inline(struct proc_prober *prober, const struct call *call, int64
 		 "echo $a $r $(date +%%s)\n",
 		 prober->inline_test.len ? buf_str(&prober->inline_test) : "false\n",
 		 (long long)pid);
-	rc = proc_script(prober->guest, call, &script, &reply, err);
+	rc = proc_script(prober->guest, call, TRAFFIC_SERVICE, &script, &reply, err);
 	if (rc > 0)
 		rc = shtext_failure(&reply, EIO, err);
 	else if (rc == 0 && sscanf(reply.out, "%9d %9d %18lld", &alive, &ready, &now) != 3)

@@ -160,10 +160,10 @@ int proc_error(int rc, struct error *err)
 	return -err->code;
 }
 
-int proc_script(struct guest *guest, const struct call *call, const struct buf *script,
-		struct shtext_reply *reply, struct error *err)
+int proc_script(struct guest *guest, const struct call *call, enum traffic_kind kind,
+		const struct buf *script, struct shtext_reply *reply, struct error *err)
 {
-	int rc = shtext_run(guest, call, script, reply, err);
+	int rc = shtext_run(guest, call, kind, script, reply, err);
 
 	return rc ? rc : reply->status;
 }
@@ -192,7 +192,7 @@ ssize_t proc_range_read(struct guest *guest, const struct call *call, const char
 		 "2>/dev/null ||\n"
 		 "tail -c +%lld \"$f\" | head -c %zu\n",
 		 (long long)offset, len, (long long)offset + 1, len);
-	rc = proc_script(guest, call, &script, &reply, err);
+	rc = proc_script(guest, call, TRAFFIC_OUTPUT, &script, &reply, err);
 	if (rc == 3)
 		rc = error_set(err, ENOENT, "the guest has no such output (any more)");
 	else if (rc > 0)

@@ -69,8 +69,8 @@ int proc_error(int rc, struct error *err);
  * Runs SCRIPT (freed by the caller) like shtext_run; a status other than 0 is returned as
  * it is (positive), with the reply filled.  Errors are negative.
  */
-int proc_script(struct guest *guest, const struct call *call, const struct buf *script,
-		struct shtext_reply *reply, struct error *err);
+int proc_script(struct guest *guest, const struct call *call, enum traffic_kind kind,
+		const struct buf *script, struct shtext_reply *reply, struct error *err);
 
 /*
  * Reads up to LEN bytes (at most PROC_READ_MAX a request) at OFFSET of the guest's file that

@@ -34,7 +34,7 @@ struct call proc_short_call(struct guest *guest, const struct call *call)
 int proc_ask(struct guest *guest, const struct call *call, const struct buf *script,
 	     struct shtext_reply *reply, struct error *err)
 {
-	int rc = proc_script(guest, call, script, reply, err);
+	int rc = proc_script(guest, call, TRAFFIC_SERVICE, script, reply, err);
 
 	return rc > 0 ? shtext_failure(reply, EIO, err) : rc;
 }

@@ -40,7 +40,7 @@ static void undo_run(struct lproc_room *room, const struct proc_undo *undo)
 		struct call call = guest_call(room->guest, &room->ending);
 		struct shtext_reply reply;
 
-		rc = proc_script(room->guest, &call, &undo->script, &reply, NULL);
+		rc = proc_script(room->guest, &call, TRAFFIC_EXEC, &undo->script, &reply, NULL);
 		shtext_reply_free(&reply);
 	} while (unanswered(rc) && call_sleep(&whole, PAUSE) == 0);
 }

@@ -43,9 +43,40 @@ void line_request_add(struct line_request *request, const char *key, json_t *val
 		line_request_fail(request, ENOMEM, "out of memory");
 }
 
+/* The one without an action is exec. */
+static enum traffic_kind kind_of(const char *action)
+{
+	static const struct {
+		const char *action;
+		enum traffic_kind kind;
+	} kinds[] = {
+		{ "extract_archive", TRAFFIC_IMPORT },
+		{ "install_secrets", TRAFFIC_IMPORT },
+		{ "export_archive", TRAFFIC_EXPORT },
+		{ "list_workspace", TRAFFIC_LIST },
+		{ "read_workspace_file", TRAFFIC_READ },
+		{ "write_workspace_file", TRAFFIC_WRITE },
+		{ "delete_workspace_path", TRAFFIC_CHANGE },
+		{ "open_shell", TRAFFIC_SHELL },
+		{ "read_shell", TRAFFIC_OUTPUT },
+		{ "write_shell", TRAFFIC_SHELL },
+		{ "signal_shell", TRAFFIC_SHELL },
+		{ "close_shell", TRAFFIC_SHELL },
+		{ "start_service", TRAFFIC_SERVICE },
+		{ "status_service", TRAFFIC_SERVICE },
+		{ "logs_service", TRAFFIC_OUTPUT },
+		{ "stop_service", TRAFFIC_SERVICE },
+	};
+
+	for (size_t i = 0; action && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(action, kinds[i].action) == 0)
+			return kinds[i].kind;
+	return action ? TRAFFIC_UNSAID : TRAFFIC_EXEC;
+}
+
 void line_request_init(struct line_request *request, const char *action, struct error *err)
 {
-	*request = (struct line_request){ .err = err };
+	*request = (struct line_request){ .exchange.kind = kind_of(action), .err = err };
 	request->exchange.object = json_object();
 	if (!request->exchange.object)
 		line_request_fail(request, ENOMEM, "out of memory");

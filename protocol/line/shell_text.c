@@ -163,9 +163,10 @@ static int unframe(const struct line_exec_reply *in, const char *token, struct s
 	return rc ? error_set(err, -rc, "the guest's shell gave an answer that makes no sense") : 0;
 }
 
-int shtext_run(struct guest *guest, const struct call *call, const struct buf *script,
-	       struct shtext_reply *reply, struct error *err)
+int shtext_run(struct guest *guest, const struct call *call, enum traffic_kind kind,
+	       const struct buf *script, struct shtext_reply *reply, struct error *err)
 {
+	struct call counted = call_as(call, call->kind ? call->kind : kind);
 	autobuf struct buf command = BUF_INIT(LIMIT_EXEC_COMMAND);
 	struct line_exec_reply answer = { 0 };
 	struct line_exec exec = { .timeout_seconds = guest_seconds(call) };
@@ -177,7 +178,7 @@ int shtext_run(struct guest *guest, const struct call *call, const struct buf *s
 	if (rc)
 		return rc;
 	exec.command = command.data;
-	rc = line_exec(guest, call, &exec, &answer, &why);
+	rc = line_exec(guest, &counted, &exec, &answer, &why);
 	if (rc == -EREMOTEIO) { /* in the agent's words */
 		why.code = error_from_text(why.text, EIO);
 		error_wrap(&why, rc, "the guest's agent cannot run a script");

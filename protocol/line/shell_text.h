@@ -14,6 +14,7 @@
 #include "protocol/buf.h"
 #include "protocol/call.h"
 #include "protocol/error.h"
+#include "protocol/traffic.h"
 
 struct guest;
 
@@ -42,10 +43,10 @@ struct shtext_reply {
  * stdout and stderr elsewhere, else the request does not end.  A status other than 0
  * is no error of this call.  Besides line_exec's errors: -E2BIG where the script is
  * too long, -ETIMEDOUT where the guest's limit ended it, -EOPNOTSUPP where the guest
- * has no base64, -EPROTO for an answer without a frame.
+ * has no base64, -EPROTO for an answer without a frame.  It is counted as KIND, unless CALL says otherwise.
  */
-int shtext_run(struct guest *guest, const struct call *call, const struct buf *script,
-	       struct shtext_reply *reply, struct error *err);
+int shtext_run(struct guest *guest, const struct call *call, enum traffic_kind kind,
+	       const struct buf *script, struct shtext_reply *reply, struct error *err);
 
 /* Accepts a zeroed reply. */
 void shtext_reply_free(struct shtext_reply *reply);

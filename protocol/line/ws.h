@@ -133,12 +133,12 @@ void ws_script_make(struct buf *script, mode_t mode);
 /* NAME=quoted path; VALUE may be NULL after an allocation that failed: the script overflows. */
 void ws_script_var(struct buf *script, const char *name, const char *value);
 
-/* Runs SCRIPT.  A status other than 0 is the errno of its message. */
-int ws_run(struct lws *ws, const struct call *call, const struct buf *script,
-	   struct shtext_reply *reply, struct error *err);
+/* Runs SCRIPT, which is counted as KIND.  A status other than 0 is the errno of its message. */
+int ws_run(struct lws *ws, const struct call *call, enum traffic_kind kind,
+	   const struct buf *script, struct shtext_reply *reply, struct error *err);
 /* The same for a script whose output is one record of attributes, or none (OUT is NULL). */
-int ws_run_attr(struct lws *ws, const struct call *call, const struct buf *script,
-		struct ws_attr *out, struct error *err);
+int ws_run_attr(struct lws *ws, const struct call *call, enum traffic_kind kind,
+		const struct buf *script, struct ws_attr *out, struct error *err);
 /* Whether RC leaves open if the guest did what it was asked. */
 bool ws_unanswered(int rc);
 

@@ -21,7 +21,7 @@ int lws_stat(struct lws *ws, const struct call *call, const char *path, struct w
 		return rc;
 	ws_script_var(&script, "p", place);
 	buf_adds(&script, "stat -c '" WS_STAT_FORMAT "' \"$p\"\n");
-	rc = ws_run_attr(ws, call, &script, out, err);
+	rc = ws_run_attr(ws, call, TRAFFIC_STAT, &script, out, err);
 	if (!rc)
 		ws_attr_overlay(ws, seq, out);
 	return rc;
@@ -41,7 +41,7 @@ int lws_fstat(struct lws_file *file, const struct call *call, struct ws_attr *ou
 	rc = ws_script_inode(file->inode, &script, err);
 	buf_adds(&script, "show \"$p\"\n");
 	if (!rc)
-		rc = ws_run_attr(ws, call, &script, out, err);
+		rc = ws_run_attr(ws, call, TRAFFIC_STAT, &script, out, err);
 	ws_latch_drop(&ws->names);
 	if (!rc)
 		ws_attr_overlay(ws, seq, out);
@@ -63,7 +63,7 @@ int lws_readlink(struct lws *ws, const struct call *call, const char *path, char
 	buf_adds(&script, "need \"$p\"\n"
 			  "[ -L \"$p\" ] || die 'not a symbolic link: Invalid argument'\n"
 			  "readlink -n \"$p\"\n");
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_STAT, &script, &reply, err);
 	if (!rc && (reply.out_len >= size || reply.out_len > LIMIT_SYMLINK_TARGET))
 		rc = error_set(err, ENAMETOOLONG, "a link's target has more than %d bytes",
 			       LIMIT_SYMLINK_TARGET);
@@ -168,7 +168,7 @@ static int setattr_path(struct lws *ws, const struct call *call, const char *pat
 	rc = ws_setattr_statements(&script, mask, in, false, err);
 	buf_adds(&script, "show \"$p\"\n");
 	if (!rc)
-		rc = ws_run_attr(ws, call, &script, out, err);
+		rc = ws_run_attr(ws, call, TRAFFIC_CHANGE, &script, out, err);
 	if (!rc)
 		ws_attr_overlay(ws, UINT64_MAX, out);
 	return rc;
@@ -232,7 +232,7 @@ int lws_statfs(struct lws *ws, const struct call *call, struct ws_statfs *out, s
 
 	ws_script_var(&script, "p", ws->root);
 	buf_adds(&script, "stat -f -c '%s %S %b %f %a %c %d %l' \"$p\"\n");
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_STAT, &script, &reply, err);
 	if (!rc && ws_parse_numbers(reply.out, n, 8))
 		rc = error_set(err, EPROTO, "the guest's stat -f printed no numbers");
 	if (!rc)

@@ -26,7 +26,7 @@ static int run_and_show(struct lws *ws, const struct call *call, struct buf *scr
 	int rc;
 
 	buf_adds(script, "show \"$p\"\n");
-	rc = ws_run_attr(ws, call, script, out, err);
+	rc = ws_run_attr(ws, call, TRAFFIC_CHANGE, script, out, err);
 	if (!rc)
 		ws_attr_overlay(ws, seq, out);
 	return rc;
@@ -56,7 +56,7 @@ int lws_rmdir(struct lws *ws, const struct call *call, const char *path, struct 
 		return rc;
 	ws_script_var(&script, "p", place);
 	buf_adds(&script, "rmdir \"$p\"\n");
-	return ws_run_attr(ws, call, &script, NULL, err);
+	return ws_run_attr(ws, call, TRAFFIC_CHANGE, &script, NULL, err);
 }
 
 int lws_symlink(struct lws *ws, const struct call *call, const char *target, const char *path,

@@ -215,7 +215,7 @@ static int part_run(struct ws_inode *inode, const struct call *call, const struc
 		return rc;
 	rc = part_script(inode, part, extra, &script, err);
 	if (!rc)
-		rc = ws_run_attr(inode->ws, &patient, &script, attr, err);
+		rc = ws_run_attr(inode->ws, &patient, TRAFFIC_WRITE, &script, attr, err);
 	ws_latch_drop(&inode->ws->names);
 	return rc;
 }

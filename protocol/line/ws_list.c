@@ -102,7 +102,7 @@ static int stage_list(struct listing *list, const struct call *call, uint64_t se
 	list_script(list, &script);
 	ws_script_var(&script, "s", staged);
 	buf_adds(&script, "list >\"$s\"\n");
-	rc = ws_run(list->ws, call, &script, &reply, err);
+	rc = ws_run(list->ws, call, TRAFFIC_LIST, &script, &reply, err);
 	if (!rc)
 		rc = complaints(&reply, err);
 	shtext_reply_free(&reply);
@@ -121,7 +121,7 @@ static int fetch_range(struct listing *list, const struct call *call, uint64_t s
 		 "dd if=\"$s\" bs=65536 iflag=skip_bytes,count_bytes,fullblock status=none "
 		 "skip=%lld count=%zu\n",
 		 (long long)offset, list->ws->range);
-	return ws_run(list->ws, &patient, &script, reply, err);
+	return ws_run(list->ws, &patient, TRAFFIC_LIST, &script, reply, err);
 }
 
 static int list_large(struct listing *list, const struct call *call, struct error *err)
@@ -156,6 +156,7 @@ int lws_list(struct lws *ws, const struct call *call, const char *path, ws_list_
 	struct listing list = {
 		.ws = ws, .place = place, .root = !*path, .each = each, .arg = arg
 	};
+	struct call counted = call_as(call, TRAFFIC_LIST);
 	struct shtext_reply reply = { 0 };
 	size_t used = 0;
 	int rc = ws_check_path(path, WS_LOOKUP, err);
@@ -165,10 +166,10 @@ int lws_list(struct lws *ws, const struct call *call, const char *path, ws_list_
 		return rc;
 	list_script(&list, &script);
 	buf_addf(&script, "list | head -c %zu\n", ws->range);
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_LIST, &script, &reply, err);
 	if (!rc && reply.out_len == ws->range) {
 		shtext_reply_free(&reply);
-		return list_large(&list, call, err);
+		return list_large(&list, &counted, err);
 	}
 	if (!rc)
 		rc = complaints(&reply, err);

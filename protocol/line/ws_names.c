@@ -170,7 +170,7 @@ static int ask(struct ws_inode *inode, const struct call *call, bool *moved_ther
 	rc = ws_script_inode(inode, &script, err);
 	buf_adds(&script, "[ \"$p\" != \"$o\" ] || echo moved\n");
 	if (!rc)
-		rc = ws_run(inode->ws, call, &script, &reply, err);
+		rc = ws_run(inode->ws, call, TRAFFIC_CHANGE, &script, &reply, err);
 	*moved_there = !rc && strstr(reply.out, "moved");
 	shtext_reply_free(&reply);
 	return rc;

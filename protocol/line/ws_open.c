@@ -78,7 +78,7 @@ static int open_inode(struct lws *ws, const struct call *call, const char *path,
 	if (rc)
 		return rc;
 	open_script(ws, path, flags, mode, &first, &script);
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_OPEN, &script, &reply, err);
 	if (!rc)
 		rc = ws_chunk_take(&reply, &first, attr, err);
 	if (!rc && ws_inode_get(ws, path, attr, out))

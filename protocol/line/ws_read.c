@@ -153,7 +153,7 @@ static int fetch_reply(struct ws_inode *inode, const struct call *call,
 	buf_adds(&script, "show \"$p\"\n");
 	ws_chunk_script(&script, chunk);
 	if (!rc)
-		rc = ws_run(inode->ws, call, &script, reply, err);
+		rc = ws_run(inode->ws, call, TRAFFIC_READ, &script, reply, err);
 	ws_latch_drop(&inode->ws->names);
 	return rc;
 }

@@ -72,7 +72,7 @@ static int unlink_held(struct lws *ws, const struct call *call, const char *path
 	victim_script(ws, path, &victim, &script);
 	buf_adds(&script, "! dir \"$v\" || die 'Is a directory'\n"
 			  "keep\nrm \"$v\" || { drop; exit 1; }\n");
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_CHANGE, &script, &reply, err);
 	victim_done(ws, call, &victim, rc, !rc && strstr(reply.out, "kept"));
 	shtext_reply_free(&reply);
 	return rc;
@@ -175,7 +175,7 @@ static int rename_held(struct lws *ws, const struct call *call, const char *from
 		victim_script(ws, to, &victim, &script);
 	rename_checks(from, to, flags, &script);
 	rename_act(flags, &script);
-	rc = ws_run(ws, call, &script, &reply, err);
+	rc = ws_run(ws, call, TRAFFIC_CHANGE, &script, &reply, err);
 	if (!rc && strstr(reply.out, "same")) {
 		if (victim.inode)
 			ws_inode_put(victim.inode, call);

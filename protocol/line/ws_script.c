@@ -110,22 +110,22 @@ void ws_script_var(struct buf *script, const char *name, const char *value)
 }
 
 /* The agent's words, for people: what failed is not known to them by the script's names. */
-int ws_run(struct lws *ws, const struct call *call, const struct buf *script,
-	   struct shtext_reply *reply, struct error *err)
+int ws_run(struct lws *ws, const struct call *call, enum traffic_kind kind,
+	   const struct buf *script, struct shtext_reply *reply, struct error *err)
 {
-	int rc = shtext_run(ws->guest, call, script, reply, err);
+	int rc = shtext_run(ws->guest, call, kind, script, reply, err);
 
 	if (!rc && reply->status)
 		rc = shtext_failure(reply, EIO, err);
 	return rc;
 }
 
-int ws_run_attr(struct lws *ws, const struct call *call, const struct buf *script,
-		struct ws_attr *out, struct error *err)
+int ws_run_attr(struct lws *ws, const struct call *call, enum traffic_kind kind,
+		const struct buf *script, struct ws_attr *out, struct error *err)
 {
 	struct shtext_reply reply = { 0 };
 	struct ws_record record;
-	int rc = ws_run(ws, call, script, &reply, err);
+	int rc = ws_run(ws, call, kind, script, &reply, err);
 	const char *text = reply.out;
 
 	if (!rc && out) {

@@ -28,7 +28,7 @@ int ws_stage_prepare(struct lws *ws, const struct call *call, struct error *err)
 	buf_adds(&script, "find \"$r\" -maxdepth 1 -name '" WS_PRIVATE_PREFIX "*' -mtime +0 "
 			  "! -path \"$s\" -exec rm -rf {} + 2>/dev/null\n"
 			  "mkdir -p -m 700 \"$s\"\n");
-	rc = ws_run_attr(ws, call, &script, NULL, err);
+	rc = ws_run_attr(ws, call, TRAFFIC_WRITE, &script, NULL, err);
 	if (!rc || ws_unanswered(rc))
 		atomic_store(&ws->staged, true);
 	if (!rc)
@@ -43,7 +43,7 @@ int ws_stage_remove(struct lws *ws, const struct call *call, uint64_t serial, st
 
 	ws_script_var(&script, "s", name);
 	buf_adds(&script, "rm -rf \"$s\"\n");
-	return ws_run_attr(ws, call, &script, NULL, err);
+	return ws_run_attr(ws, call, TRAFFIC_WRITE, &script, NULL, err);
 }
 
 /* An archive with one member, made while it is sent. */
@@ -143,6 +143,7 @@ int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 		    const struct ws_extents *extents, uint64_t serial, struct error *err)
 {
 	struct upload *upload = upload_new(spool_fd, extents, serial, err);
+	struct call counted = call_as(call, TRAFFIC_WRITE);
 	struct line_archive_reply reply = { 0 };
 	struct line_payload payload;
 	struct error why = { 0 };
@@ -156,7 +157,7 @@ int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 		.read = upload_read,
 		.destroy = upload_free,
 	};
-	rc = line_extract_archive(ws->guest, call, ws->stage, payload, &reply, &why);
+	rc = line_extract_archive(ws->guest, &counted, ws->stage, payload, &reply, &why);
 	line_archive_reply_free(&reply);
 	if (rc == -EREMOTEIO) { /* in the agent's words; a full disk leaves half of the file */
 		why.code = error_from_text(why.text, EIO);

@@ -23,7 +23,9 @@
 /* How long a step may take, or, where bytes move, be silent. */
 static struct call step(const struct delivery *delivery)
 {
-	return call_within(guest_options(delivery->guest)->timeout, delivery->cancel);
+	struct call call = call_within(guest_options(delivery->guest)->timeout, delivery->cancel);
+
+	return call_as(&call, TRAFFIC_DELIVER);
 }
 
 /*
@@ -244,7 +246,8 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 void deliver_sweep(const struct delivery *delivery)
 {
 	double timeout = guest_options(delivery->guest)->timeout;
-	struct call whole = call_within(SWEEP_TIMEOUTS * timeout, NULL);
+	struct call within = call_within(SWEEP_TIMEOUTS * timeout, NULL);
+	struct call whole = call_as(&within, TRAFFIC_DELIVER);
 	struct line_exec exec = { .timeout_seconds = (int)timeout + 1 };
 	char script[512];
 	size_t len;

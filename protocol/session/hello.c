@@ -123,8 +123,9 @@ static int ask_plainly(struct guest *guest, const struct call *call, const char 
 		       struct hello *out, struct error *err)
 {
 	struct line_exec exec = { .command = command, .timeout_seconds = TIMEOUT_SECONDS };
+	struct call hello = call_as(call, TRAFFIC_HELLO);
 	struct line_exec_reply reply = { 0 };
-	int rc = line_exec(guest, call, &exec, &reply, err);
+	int rc = line_exec(guest, &hello, &exec, &reply, err);
 
 	if (rc == 0)
 		rc = read_line(guest, reply.out.data, reply.exit_code, reply.err.data, out, err);
@@ -142,6 +143,7 @@ static int ask_once(struct guest *guest, const struct call *call, const char *co
 				    "dialects", DIALECT, "command", command, "timeout_seconds",
 				    TIMEOUT_SECONDS, "client", link->client, "attempt",
 				    (json_int_t)atomic_fetch_add(&link->hellos, 1)),
+		.kind = TRAFFIC_HELLO,
 	};
 	json_t *reply = NULL;
 	int rc;
@@ -164,9 +166,10 @@ static int ask(struct guest *guest, const struct call *call, const char *command
 	struct error why = { 0 };
 	int rc, slept = 0;
 
-	do
-		rc = ask_once(guest, call, command, aside, probe, out, &why);
-	while (rc == -EBUSY && (slept = call_sleep(call, BUSY_PAUSE)) == 0);
+	while ((rc = ask_once(guest, call, command, aside, probe, out, &why)) == -EBUSY &&
+	       (slept = call_sleep(call, BUSY_PAUSE)) == 0)
+		traffic_add(&guest->traffic, TRAFFIC_HELLO,
+			    &(struct traffic_count){ .retries = 1 });
 	if (slept == -EINTR)
 		return error_set(err, EINTR, "interrupted before the guest had answered");
 	if (rc == -EBUSY)

@@ -185,7 +185,8 @@ static int await(struct link *link, const struct call *call, struct error *err)
 	call_event_init(&waiter.event);
 	DL_APPEND(link->waiters, &waiter);
 	while (rc == 0 && link->attempts == attempts) {
-		struct call until = { give_up_at(link, call, span), call->cancel };
+		struct call until = { .deadline = give_up_at(link, call, span),
+				      .cancel = call->cancel };
 
 		pthread_mutex_unlock(&link->lock);
 		rc = call_event_wait(&waiter.event, &until);
@@ -241,7 +242,7 @@ int link_hello(struct link *link, const struct call *call, struct error *err)
 
 bool link_probe(struct link *link, const struct call *call)
 {
-	struct call mine_call = { call->deadline, &link->cancel };
+	struct call mine_call = { .deadline = call->deadline, .cancel = &link->cancel };
 	struct error why = { 0 };
 	bool mine, others;
 	int rc;
@@ -346,6 +347,11 @@ void link_unanswered(struct link *link, struct mux *mux, int64_t since)
  * Calls
  */
 
+void link_retried(struct link *link, enum session_op op)
+{
+	traffic_add(&link->guest->traffic, ops_kind(op), &(struct traffic_count){ .retries = 1 });
+}
+
 static bool names_handle(enum session_op op)
 {
 	switch (op) {
@@ -418,6 +424,7 @@ int link_call(struct link *link, const struct call *call, enum session_op op,
 		maybe_done = maybe_done && !is_repeatable(op);
 		if (maybe_done || sessions == 2)
 			return broken(&why, maybe_done, op, err);
+		link_retried(link, op);
 	}
 }
 

@@ -56,6 +56,9 @@ uint64_t link_epoch(struct link *link);
  */
 void link_unanswered(struct link *link, struct mux *mux, int64_t since);
 
+/* For who calls a mux itself: what is counted of OP asked again, because the session before broke. */
+void link_retried(struct link *link, enum session_op op);
+
 /*
  * A call with the repeating that is right for OP: what broke before the agent can have seen it, and
  * what changes nothing when repeated, goes over a new session, once; else -EIO and a sentence that

@@ -1,5 +1,5 @@
 /*
- * link_beat.c - what was asked and heard on a guest's sessions: its counters, its health, its silence.
+ * link_beat.c - what was asked and heard on a guest's sessions: its health, its silence.
  *
  * Which calls are unanswered only the mux knows; here it is estimated from how much is sent and how often
  * something is heard, too high rather than too low: who is suspected has but to answer a question.
@@ -18,10 +18,10 @@ static void unlock(struct link *link)
 	pthread_mutex_unlock(&link->beat_lock);
 }
 
-static void asked(struct link *link, uint64_t calls)
+static void asked(struct link *link)
 {
 	lock(link);
-	link->unanswered += (unsigned)calls;
+	link->unanswered++;
 	if (!link->asked_at)
 		link->asked_at = call_now();
 	unlock(link);
@@ -44,19 +44,14 @@ static double heard(struct link *link)
 	return took;
 }
 
-void link_count(void *arg, const struct mux_traffic *more)
+void link_beat(void *arg, bool news)
 {
 	struct link *link = arg;
 
-	if (more->calls)
-		asked(link, more->calls);
-	if (more->bytes_received)
+	if (news)
 		guest_health_ok(link->guest, heard(link));
-	guest_count(link->guest, &(struct guest_traffic){
-					 .requests = more->calls,
-					 .bytes_sent = more->bytes_sent,
-					 .bytes_received = more->bytes_received,
-				 });
+	else
+		asked(link);
 }
 
 void link_beat_reset(struct link *link)

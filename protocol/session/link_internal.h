@@ -3,7 +3,7 @@
  *
  *     link.c       life; who waits for what; calls
  *     link_make.c  one attempt at a session, on a thread of its own
- *     link_beat.c  what was asked and heard on sessions: traffic, silence
+ *     link_beat.c  what was asked and heard on sessions: silence
  *
  * Lock order: link->lock before mux's and guest's; link->beat_lock last of all.
  */
@@ -75,7 +75,8 @@ void link_moved(void *link);
 
 /* link_beat.c */
 
-void link_count(void *link, const struct mux_traffic *more);
+/* A mux_beat. */
+void link_beat(void *link, bool news);
 /* Starts anew, with a new session. */
 void link_beat_reset(struct link *link);
 /* Since when nothing was heard although something was asked; 0 if that is not so. */

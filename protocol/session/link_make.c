@@ -90,7 +90,7 @@ static int install(struct link *link, struct hello *hello, uint32_t port, struct
 {
 	struct error over = { .code = ECONNRESET, .text = "another session took its place" };
 	struct mux *mux, *old;
-	int rc = mux_new(move_fd(hello->fd), link_count, link, &mux, err);
+	int rc = mux_new(move_fd(hello->fd), &link->guest->traffic, link_beat, link, &mux, err);
 
 	if (rc < 0)
 		return rc;

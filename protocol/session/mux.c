@@ -22,8 +22,8 @@
 /* How long the others must have been quiet before a lazy ticket reads again. */
 #define NAP_SECONDS 0.010
 
-int mux_new(int fd, void (*count)(void *arg, const struct mux_traffic *more), void *arg,
-	    struct mux **out, struct error *err)
+int mux_new(int fd, struct traffic *traffic, mux_beat beat, void *arg, struct mux **out,
+	    struct error *err)
 {
 	struct mux *mux = calloc(1, sizeof(*mux));
 	int rc;
@@ -40,8 +40,9 @@ int mux_new(int fd, void (*count)(void *arg, const struct mux_traffic *more), vo
 		return error_set(err, rc, "cannot make an eventfd for a session: %s", strerror(rc));
 	}
 	mux->fd = fd;
-	mux->count = count;
-	mux->count_arg = arg;
+	mux->traffic = traffic;
+	mux->beat = beat;
+	mux->beat_arg = arg;
 	atomic_init(&mux->refs, 1);
 	pthread_mutex_init(&mux->lock, NULL);
 	pthread_mutex_init(&mux->out.lock, NULL);
@@ -92,10 +93,16 @@ void mux_unref(struct mux *mux)
 	free(mux);
 }
 
-void mux_counted(struct mux *mux, const struct mux_traffic *more)
+void mux_counted(struct mux *mux, uint16_t op, const struct traffic_count *more)
 {
-	if (mux->count)
-		mux->count(mux->count_arg, more);
+	if (mux->traffic)
+		traffic_add(mux->traffic, ops_kind(op), more);
+}
+
+void mux_beats(struct mux *mux, bool heard)
+{
+	if (mux->beat)
+		mux->beat(mux->beat_arg, heard);
 }
 
 void mux_poke(struct mux *mux)

@@ -26,14 +26,13 @@
 struct mux;
 
 /*
- * Takes FD (connected, past the hello) over, also when it fails.  COUNT, or NULL, is told of traffic, from
- * any thread.
+ * Takes FD (connected, past the hello) over, also when it fails.  Frames are counted in TRAFFIC (or NULL), by the
+ * kind of their call's operation, each as a whole; it outlives the mux.  BEAT, or NULL, is told, from any thread, of
+ * each call that was sent, and of everything that is HEARD.
  */
-struct mux_traffic {
-	uint64_t calls, bytes_sent, bytes_received;
-};
-int mux_new(int fd, void (*count)(void *arg, const struct mux_traffic *more), void *arg,
-	    struct mux **out, struct error *err);
+typedef void (*mux_beat)(void *arg, bool heard);
+int mux_new(int fd, struct traffic *traffic, mux_beat beat, void *arg, struct mux **out,
+	    struct error *err);
 struct mux *mux_ref(struct mux *mux);
 void mux_unref(struct mux *mux);
 /*

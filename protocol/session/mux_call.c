@@ -42,6 +42,7 @@ void mux_give_up(struct mux_ticket *ticket)
 {
 	struct mux *mux = ticket->mux;
 	struct frame cancel = { .kind = FRAME_CANCEL, .id = ticket->id };
+	uint16_t op = ticket->op;
 	bool tell;
 
 	pthread_mutex_lock(&mux->lock);
@@ -56,7 +57,7 @@ void mux_give_up(struct mux_ticket *ticket)
 		return;
 	}
 	/* From here on the reader may free it. */
-	mux_send_small(mux, &cancel, NULL);
+	mux_send_small(mux, op, &cancel, NULL);
 	mux_unref(mux);
 }
 

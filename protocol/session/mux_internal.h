@@ -7,7 +7,7 @@
  *     mux_send.c    frames out
  *     mux_receive.c frames in
  *
- * Locks: mux->lock, then mux->out.lock; no callback (count, sink, source) is called with either held.
+ * Locks: mux->lock, then mux->out.lock; no callback (beat, sink, source) is called with either held.
  *
  * Memory: a call has at most a reply of ops_answer_max and, if it is a download, OPS_WINDOW of DATA here (twice
  * that, counting what realloc leaves over); calls are MUX_MAX_CALLS, given up ones hold nothing, and what waits to be
@@ -83,9 +83,10 @@ struct mux_in {
 
 struct mux {
 	int fd;
-	int wake; /* eventfd: the reader is to look up */
-	void (*count)(void *arg, const struct mux_traffic *more);
-	void *count_arg;
+	int wake;                /* eventfd: the reader is to look up */
+	struct traffic *traffic; /* or NULL */
+	mux_beat beat;           /* or NULL */
+	void *beat_arg;
 	uint64_t epoch; /* constant once shared */
 	atomic_uint refs;
 
@@ -118,7 +119,8 @@ struct mux {
 void mux_poke(struct mux *mux);
 /* Kills with a sentence; -ECONNRESET. */
 int mux_break(struct mux *mux, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void mux_counted(struct mux *mux, const struct mux_traffic *more);
+void mux_counted(struct mux *mux, uint16_t op, const struct traffic_count *more);
+void mux_beats(struct mux *mux, bool heard);
 
 /* All with mux->lock held. */
 struct mux_ticket *mux_find(struct mux *mux, uint32_t id);
@@ -155,8 +157,8 @@ int mux_waited_in_vain(const struct mux_ticket *ticket, int rc, struct error *er
 
 /* mux_send.c */
 
-/* Sends, or queues if it must; for frames without which the session is stuck.  May break the mux. */
-void mux_send_small(struct mux *mux, const struct frame *frame, const void *body);
+/* Sends, or queues if it must; for frames of calls of OP without which the session is stuck.  May break the mux. */
+void mux_send_small(struct mux *mux, uint16_t op, const struct frame *frame, const void *body);
 /*
  * Sends FRAME with its body in two parts, waiting for room.  0, also if a part of it is
  * queued; -ETIMEDOUT and -EINTR: nothing of it is sent; -ECONNRESET; -ECANCELED when TICKET is done meanwhile.

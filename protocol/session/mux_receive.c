@@ -87,6 +87,8 @@ static int deliver(struct mux *mux, const struct frame *frame, const void *bytes
 	struct unpack in = unpack_from(bytes, frame->size);
 	int rc = 0;
 
+	mux_counted(mux, ticket->op,
+		    &(struct traffic_count){ .bytes_received = FRAME_HEADER + frame->size });
 	switch (frame->kind) {
 	case FRAME_DONE:
 		return take_reply(ticket, frame, bytes, owned);
@@ -242,7 +244,6 @@ static int receive(struct mux *mux)
 	struct mux_in *in = &mux->in;
 	struct iovec parts[2] = { { NULL, 0 }, { in->bytes + in->end, MUX_IN - in->end } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-	struct mux_traffic more = { 0 };
 	ssize_t n;
 
 	if (in->body.data) {
@@ -256,8 +257,7 @@ static int receive(struct mux *mux)
 		return mux_break(mux, "the connection to the agent broke: %s", strerror(errno));
 	if (n == 0)
 		return mux_break(mux, "the agent closed the connection");
-	more.bytes_received = (uint64_t)n;
-	mux_counted(mux, &more);
+	mux_beats(mux, true);
 	return received(mux, (size_t)n);
 }
 

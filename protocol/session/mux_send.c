@@ -105,22 +105,21 @@ static int broken(struct mux *mux, int rc)
 	return mux_break(mux, "the connection to the agent broke: %s", strerror(-rc));
 }
 
-/* END gets where in the stream of all bytes the frame ends. */
-static int send_frame(struct mux *mux, const struct frame *frame, const struct iovec body[2],
-		      uint64_t *end)
+/* A frame of a call of OP.  END gets where in the stream of all bytes it ends. */
+static int send_frame(struct mux *mux, uint16_t op, const struct frame *frame,
+		      const struct iovec body[2], uint64_t *end)
 {
 	unsigned char header[FRAME_HEADER];
 	struct iovec parts[3] = { { header, FRAME_HEADER }, body[0], body[1] };
-	struct mux_traffic more = { .calls = frame->kind == FRAME_CALL };
+	struct traffic_count more = { .requests = frame->kind == FRAME_CALL,
+				      .bytes_sent = FRAME_HEADER + frame->size };
 	struct mux_out *out = &mux->out;
 	bool kept;
 	int rc;
 
 	frame_encode(frame, header);
 	pthread_mutex_lock(&out->lock);
-	more.bytes_sent = out->sent;
 	rc = put(mux, frame, parts, 3);
-	more.bytes_sent = out->sent - more.bytes_sent;
 	kept = rest_len(out) > 0;
 	*end = out->sent + rest_len(out);
 	pthread_mutex_unlock(&out->lock);
@@ -129,19 +128,21 @@ static int send_frame(struct mux *mux, const struct frame *frame, const struct i
 		return rc;
 	if (rc < 0)
 		return broken(mux, rc);
-	mux_counted(mux, &more);
+	mux_counted(mux, op, &more);
+	if (more.requests)
+		mux_beats(mux, false);
 	if (kept)
 		mux_poke(mux); /* the reader is to wait for room, too */
 	return 0;
 }
 
-void mux_send_small(struct mux *mux, const struct frame *frame, const void *body)
+void mux_send_small(struct mux *mux, uint16_t op, const struct frame *frame, const void *body)
 {
 	/* iovec has no const; sendmsg only reads. */
 	const struct iovec parts[2] = { { (void *)(uintptr_t)body, frame->size } };
 	uint64_t end;
 
-	send_frame(mux, frame, parts, &end);
+	send_frame(mux, op, frame, parts, &end);
 }
 
 /* Until the socket can take something, or there is no need any more. */
@@ -179,7 +180,7 @@ int mux_send(struct mux_ticket *ticket, const struct call *call, const struct fr
 	int rc;
 
 	do
-		rc = send_frame(mux, frame, body, &end);
+		rc = send_frame(mux, ticket->op, frame, body, &end);
 	while (rc == -EAGAIN && (rc = wait_for_room(ticket, call)) == 0);
 	if (rc < 0)
 		return rc;
@@ -210,15 +211,12 @@ uint64_t mux_sent(struct mux *mux)
 
 void mux_send_rest(struct mux *mux)
 {
-	struct mux_traffic more = { 0 };
 	struct mux_ticket *ticket;
 	bool kept;
 	int rc;
 
 	pthread_mutex_lock(&mux->out.lock);
-	more.bytes_sent = mux->out.sent;
 	rc = flush(mux);
-	more.bytes_sent = mux->out.sent - more.bytes_sent;
 	kept = rest_len(&mux->out) > 0;
 	pthread_mutex_unlock(&mux->out.lock);
 
@@ -226,8 +224,6 @@ void mux_send_rest(struct mux *mux)
 		broken(mux, rc);
 		return;
 	}
-	if (more.bytes_sent)
-		mux_counted(mux, &more);
 	if (kept)
 		return;
 	pthread_mutex_lock(&mux->lock);

@@ -38,7 +38,7 @@ static void give_credit(struct download *down)
 		ticket->window += more;
 	pthread_mutex_unlock(&mux->lock);
 	if (need)
-		mux_send_small(mux, &credit, body);
+		mux_send_small(mux, ticket->op, &credit, body);
 }
 
 /* Hands all CHUNKS to the sink and frees them. */

@@ -14,54 +14,62 @@
 
 #define NSEC_PER_SEC 1000000000
 
-static const char *const names[] = {
-	[OP_STAT] = "stat",
-	[OP_LIST] = "list",
-	[OP_READLINK] = "readlink",
-	[OP_OPEN] = "open",
-	[OP_CLOSE] = "close",
-	[OP_READ] = "read",
-	[OP_WRITE] = "write",
-	[OP_FSYNC] = "fsync",
-	[OP_FSTAT] = "fstat",
-	[OP_SETATTR] = "setattr",
-	[OP_MKDIR] = "mkdir",
-	[OP_RMDIR] = "rmdir",
-	[OP_UNLINK] = "unlink",
-	[OP_RENAME] = "rename",
-	[OP_SYMLINK] = "symlink",
-	[OP_LINK] = "link",
-	[OP_MKNOD] = "mknod",
-	[OP_STATFS] = "statfs",
-	[OP_SYNC] = "sync",
-	[OP_BATCH] = "batch",
-	[OP_EXPORT] = "export",
-	[OP_IMPORT] = "import",
-	[OP_WATCH] = "watch",
-	[OP_BARRIER] = "barrier",
-	[OP_SERVICE_START] = "service start",
-	[OP_SERVICE_STATUS] = "service status",
-	[OP_SERVICE_STOP] = "service stop",
-	[OP_SERVICE_LIST] = "service list",
-	[OP_SHELL_OPEN] = "shell open",
-	[OP_SHELL_STATUS] = "shell status",
-	[OP_SHELL_WRITE] = "shell write",
-	[OP_SHELL_RESIZE] = "shell resize",
-	[OP_SHELL_SIGNAL] = "shell signal",
-	[OP_SHELL_CLOSE] = "shell close",
-	[OP_COMMAND_START] = "command start",
-	[OP_COMMAND_INPUT] = "command input",
-	[OP_COMMAND_STATUS] = "command status",
-	[OP_COMMAND_SIGNAL] = "command signal",
-	[OP_COMMAND_FORGET] = "command forget",
-	[OP_STREAM] = "stream",
-	[OP_WAIT] = "wait",
-	[OP_INFO] = "info",
+static const struct {
+	const char *name;
+	enum traffic_kind kind;
+} ops[] = {
+	[OP_STAT] = { "stat", TRAFFIC_STAT },
+	[OP_LIST] = { "list", TRAFFIC_LIST },
+	[OP_READLINK] = { "readlink", TRAFFIC_STAT },
+	[OP_OPEN] = { "open", TRAFFIC_OPEN },
+	[OP_CLOSE] = { "close", TRAFFIC_OPEN },
+	[OP_READ] = { "read", TRAFFIC_READ },
+	[OP_WRITE] = { "write", TRAFFIC_WRITE },
+	[OP_FSYNC] = { "fsync", TRAFFIC_WRITE },
+	[OP_FSTAT] = { "fstat", TRAFFIC_STAT },
+	[OP_SETATTR] = { "setattr", TRAFFIC_CHANGE },
+	[OP_MKDIR] = { "mkdir", TRAFFIC_CHANGE },
+	[OP_RMDIR] = { "rmdir", TRAFFIC_CHANGE },
+	[OP_UNLINK] = { "unlink", TRAFFIC_CHANGE },
+	[OP_RENAME] = { "rename", TRAFFIC_CHANGE },
+	[OP_SYMLINK] = { "symlink", TRAFFIC_CHANGE },
+	[OP_LINK] = { "link", TRAFFIC_CHANGE },
+	[OP_MKNOD] = { "mknod", TRAFFIC_CHANGE },
+	[OP_STATFS] = { "statfs", TRAFFIC_STAT },
+	[OP_SYNC] = { "sync", TRAFFIC_WRITE },
+	[OP_BATCH] = { "batch", TRAFFIC_BATCH },
+	[OP_EXPORT] = { "export", TRAFFIC_EXPORT },
+	[OP_IMPORT] = { "import", TRAFFIC_IMPORT },
+	[OP_WATCH] = { "watch", TRAFFIC_WATCH },
+	[OP_BARRIER] = { "barrier", TRAFFIC_WATCH },
+	[OP_SERVICE_START] = { "service start", TRAFFIC_SERVICE },
+	[OP_SERVICE_STATUS] = { "service status", TRAFFIC_SERVICE },
+	[OP_SERVICE_STOP] = { "service stop", TRAFFIC_SERVICE },
+	[OP_SERVICE_LIST] = { "service list", TRAFFIC_SERVICE },
+	[OP_SHELL_OPEN] = { "shell open", TRAFFIC_SHELL },
+	[OP_SHELL_STATUS] = { "shell status", TRAFFIC_SHELL },
+	[OP_SHELL_WRITE] = { "shell write", TRAFFIC_SHELL },
+	[OP_SHELL_RESIZE] = { "shell resize", TRAFFIC_SHELL },
+	[OP_SHELL_SIGNAL] = { "shell signal", TRAFFIC_SHELL },
+	[OP_SHELL_CLOSE] = { "shell close", TRAFFIC_SHELL },
+	[OP_COMMAND_START] = { "command start", TRAFFIC_EXEC },
+	[OP_COMMAND_INPUT] = { "command input", TRAFFIC_EXEC },
+	[OP_COMMAND_STATUS] = { "command status", TRAFFIC_EXEC },
+	[OP_COMMAND_SIGNAL] = { "command signal", TRAFFIC_EXEC },
+	[OP_COMMAND_FORGET] = { "command forget", TRAFFIC_EXEC },
+	[OP_STREAM] = { "stream", TRAFFIC_OUTPUT },
+	[OP_WAIT] = { "wait", TRAFFIC_WAIT },
+	[OP_INFO] = { "info", TRAFFIC_HELLO },
 };
 
 const char *ops_name(unsigned op)
 {
-	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : NULL;
+	return op < sizeof(ops) / sizeof(ops[0]) ? ops[op].name : NULL;
+}
+
+enum traffic_kind ops_kind(unsigned op)
+{
+	return op < sizeof(ops) / sizeof(ops[0]) ? ops[op].kind : TRAFFIC_UNSAID;
 }
 
 size_t ops_answer_max(unsigned op)

@@ -11,6 +11,7 @@
 #define VSOCKFS_SESSION_OPS_H
 
 #include "protocol/session/pack.h"
+#include "protocol/traffic.h"
 #include "protocol/workspace.h"
 
 enum session_op {
@@ -99,6 +100,8 @@ bool ops_path_is_valid(const char *path, size_t len);
 const char *ops_name(unsigned op);
 /* At most so long is the body of OP's DONE, a sentence too: what a client sets aside for an answer. */
 size_t ops_answer_max(unsigned op);
+/* What a call of OP is counted as. */
+enum traffic_kind ops_kind(unsigned op);
 
 /*
  * One entry of OP_LIST: u32 length of what follows, ATTR, path relative to the listed directory,

@@ -180,6 +180,8 @@ ssize_t sproc_read(struct sproc_room *room, const struct call *call, const char 
 		if (rc != -ECONNRESET)
 			break;
 		rc = error_set(&why, ENOTCONN, "the session broke again and again");
+		if (sessions + 1 < SESSIONS)
+			link_retried(room->link, OP_STREAM);
 	}
 	if (rc)
 		return error_copy(err, &why);

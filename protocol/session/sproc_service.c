@@ -163,9 +163,11 @@ static int wait_ready(struct sproc_room *room, const struct call *call, const ch
 	line_request_text(&request, "for", "ready");
 	rc = sproc_pack(&request, &args);
 	if (rc == 0)
-		do
-			rc = wait_once(room, call, &args, &reply, err);
-		while (rc == -ECONNRESET && call_remaining_ms(call));
+		rc = wait_once(room, call, &args, &reply, err);
+	while (rc == -ECONNRESET && call_remaining_ms(call)) {
+		link_retried(room->link, OP_WAIT);
+		rc = wait_once(room, call, &args, &reply, err);
+	}
 	return rc;
 }
 

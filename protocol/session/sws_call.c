@@ -45,7 +45,8 @@ static int send_all_again(struct sws *ws, struct mux *mux, const struct call *ca
 	return rc;
 }
 
-int sws_run(struct sws *ws, const struct call *call, sws_step step, void *arg, struct error *err)
+int sws_run(struct sws *ws, const struct call *call, enum session_op op, sws_step step, void *arg,
+	    struct error *err)
 {
 	for (int sessions = 1;; sessions++) {
 		struct error why = { 0 };
@@ -66,6 +67,8 @@ int sws_run(struct sws *ws, const struct call *call, sws_step step, void *arg, s
 		if (sessions == SWS_SESSIONS)
 			return error_set(err, EIO, "the session broke again and again: %s",
 					 why.text);
+		if (op)
+			link_retried(ws->link, op);
 	}
 }
 
@@ -125,7 +128,7 @@ int sws_call(struct sws *ws, const struct call *call, struct sws_ask *ask, struc
 {
 	struct asking asking = { .ws = ws, .call = call, .ask = ask };
 
-	return sws_run(ws, call, ask_step, &asking, err);
+	return sws_run(ws, call, ask->op, ask_step, &asking, err);
 }
 
 int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *err)

@@ -244,7 +244,7 @@ int sws_file_call(struct sws_file *file, const struct call *call, enum session_o
 		.file = file, .call = call, .op = op, .args = args, .reply = reply, .at = at
 	};
 
-	return sws_run(file->inode->ws, call, ask_step, &asking, err);
+	return sws_run(file->inode->ws, call, op, ask_step, &asking, err);
 }
 
 int sws_fstat(struct sws_file *file, const struct call *call, struct ws_attr *out,

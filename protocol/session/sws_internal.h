@@ -140,10 +140,12 @@ struct sws {
 /*
  * Calls STEP with a living session, and with another one when it returns -ECONNRESET.  Writes that broke with
  * the last session have been sent over this one before: whatever STEP asks comes behind them.  ERR is
- * never NULL for STEP.  Call without a gate.
+ * never NULL for STEP.  Call without a gate.  OP is what is asked again then; 0 for writes, which are counted
+ * where they are sent again.
  */
 typedef int (*sws_step)(void *arg, struct mux *mux, struct error *err);
-int sws_run(struct sws *ws, const struct call *call, sws_step step, void *arg, struct error *err);
+int sws_run(struct sws *ws, const struct call *call, enum session_op op, sws_step step, void *arg,
+	    struct error *err);
 
 /* For a STEP whose call is not to be repeated: makes of WHY the session broke -EIO, not known. */
 int sws_unknown(struct error *why);

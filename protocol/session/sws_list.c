@@ -93,7 +93,7 @@ int sws_list(struct sws *ws, const struct call *call, const char *path, ws_list_
 	while (!rc && listing.more) {
 		size_t before = listing.count;
 
-		rc = sws_run(ws, call, ask_step, &listing, err);
+		rc = sws_run(ws, call, OP_LIST, ask_step, &listing, err);
 		if (listing.rc)
 			return error_copy(err, &listing.why);
 		if (!rc && listing.more && listing.count == before)

@@ -108,7 +108,7 @@ static int open_file(struct sws *ws, const struct call *call, const char *path, 
 	if (sws_open_args(&asking.args, path, file->flags, mode))
 		return error_set(err, EINVAL, "a file is opened to read, to write, or both");
 	sws_opening_begin(ws, &opening);
-	rc = sws_run(ws, call, ask_step, &asking, err);
+	rc = sws_run(ws, call, OP_OPEN, ask_step, &asking, err);
 	if (!rc && sws_inode_add(ws, &opening, &asking.attr, file)) {
 		sws_close_handle(ws, file->mux, file->handle);
 		rc = error_set(err, ENOMEM, "no memory for an open file");

@@ -141,6 +141,8 @@ static int send_again(struct sws_inode *inode, struct sws_write *write, struct m
 	if (!rc)
 		rc = send_one(write, call, err);
 	if (!rc)
+		link_retried(inode->ws->link, OP_WRITE);
+	if (!rc)
 		set_session(inode, write, mux_ref(mux));
 	return rc;
 }
@@ -270,7 +272,7 @@ int sws_inode_settle(struct sws_inode *inode, const struct call *call, struct er
 	pthread_mutex_lock(&ws->lock);
 	any = inode->writes;
 	pthread_mutex_unlock(&ws->lock);
-	return any ? sws_run(ws, call, settle_step, &settling, err) : 0;
+	return any ? sws_run(ws, call, 0, settle_step, &settling, err) : 0;
 }
 
 /* The one that has had unanswered writes for longest, with a reference; NULL where there is room. */
@@ -293,7 +295,7 @@ int sws_queue_make_room(struct sws *ws, const struct call *call, struct error *e
 	int rc = 0;
 
 	while (!rc && (settling.inode = find_crowded(ws))) {
-		rc = sws_run(ws, call, settle_step, &settling, err);
+		rc = sws_run(ws, call, 0, settle_step, &settling, err);
 		sws_inode_put(settling.inode);
 	}
 	return rc;

@@ -118,7 +118,7 @@ ssize_t sws_read(struct sws_file *file, const struct call *call, int64_t offset,
 	if (rc)
 		return rc;
 	reading.len = len;
-	rc = sws_run(ws, call, read_step, &reading, err);
+	rc = sws_run(ws, call, OP_READ, read_step, &reading, err);
 	if (bulk)
 		gate_leave(&ws->bulks);
 	return rc ? rc : (ssize_t)reading.got;

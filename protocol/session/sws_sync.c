@@ -96,7 +96,7 @@ static int sync_file(struct sws_file *file, const struct call *call, bool data_o
 	if (!rc)
 		rc = sws_tell_lost(file, err);
 	if (!rc)
-		rc = sws_run(file->inode->ws, call, sync_step, &syncing, err);
+		rc = sws_run(file->inode->ws, call, OP_FSYNC, sync_step, &syncing, err);
 	if (!rc && !take_synced(file->inode, syncing.epoch, syncing.begun) && !sws_is_writer(file))
 		rc = lost(err);
 	return rc ? rc : sws_tell_lost(file, err);

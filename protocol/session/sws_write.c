@@ -100,7 +100,7 @@ int sws_write(struct sws_file *file, const struct call *call, int64_t offset, co
 		writing.len = len < OPS_IO_MAX ? len : OPS_IO_MAX;
 		rc = sws_queue_make_room(ws, call, err);
 		if (!rc)
-			rc = sws_run(ws, call, write_step, &writing, err);
+			rc = sws_run(ws, call, 0, write_step, &writing, err);
 		writing.offset += (int64_t)writing.len;
 		writing.bytes += writing.len;
 	}

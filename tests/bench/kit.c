@@ -96,7 +96,7 @@ struct mux *bench_session(const struct bench_agent *agent)
 		if (recv(fd, &byte, 1, 0) != 1)
 			bench_die("hello", "the agent went away");
 	}
-	if (mux_new(fd, NULL, NULL, &mux, &err) < 0)
+	if (mux_new(fd, NULL, NULL, NULL, &mux, &err) < 0)
 		bench_die("mux", err.text);
 	return mux;
 }

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-	REQUIRE(mux_new(pair[0], NULL, NULL, &mux, &err) == 0);
+	REQUIRE(mux_new(pair[0], NULL, NULL, NULL, &mux, &err) == 0);
 	call = begin(mux, OP_STAT, 0);
 	download = begin(mux, OP_EXPORT, OPS_WINDOW);
 	mux_give_up(begin(mux, OP_LIST, OPS_WINDOW));

@@ -177,6 +177,7 @@ int line_exec(struct guest *guest, const struct call *call, const struct line_ex
 	if (fault == FAKE_REFUSE)
 		return error_set(err, ENOTCONN, "the fake guest is gone");
 	guest->execs++;
+	guest->kinds[call->kind]++;
 	out->exit_code = run(guest, in->command, &out_bytes, &err_bytes);
 	if (fault == FAKE_INTERRUPT)
 		return error_set(err, EINTR, "interrupted");
@@ -233,12 +234,12 @@ int line_extract_archive(struct guest *guest, const struct call *call, const cha
 	struct line_payload rest = payload;
 	int rc = 0;
 
-	(void)call;
 	if (fault == FAKE_REFUSE) {
 		rc = error_set(err, ENOTCONN, "the fake guest is gone");
 		goto done;
 	}
 	guest->uploads++;
+	guest->kinds[call->kind]++;
 	guest->uploaded += payload.size;
 	mkdir(destination, 0755);
 	archive_read_support_format_tar(tar);

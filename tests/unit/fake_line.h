@@ -25,14 +25,15 @@ enum fake_fault {
 };
 
 struct guest {
-	char dir[32];          /* what /workspace would be; made by fake_guest_new */
-	char path[64];         /* PATH of the scripts */
-	char shell[96];        /* their shell */
-	const char *profile;   /* what the login profile would do, sh text, or NULL */
-	atomic_int execs;      /* requests since the start */
-	atomic_int uploads;    /* likewise */
-	atomic_llong uploaded; /* bytes of archives */
-	enum fake_fault fault; /* of the next FAULTS requests */
+	char dir[32];                    /* what /workspace would be; made by fake_guest_new */
+	char path[64];                   /* PATH of the scripts */
+	char shell[96];                  /* their shell */
+	const char *profile;             /* what the login profile would do, sh text, or NULL */
+	atomic_int execs;                /* requests since the start */
+	atomic_int uploads;              /* likewise */
+	atomic_llong uploaded;           /* bytes of archives */
+	atomic_int kinds[TRAFFIC_KINDS]; /* of requests, as their calls say */
+	enum fake_fault fault;           /* of the next FAULTS requests */
 	int faults;
 };
 

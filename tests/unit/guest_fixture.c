@@ -97,7 +97,7 @@ void wait_abandoned(struct guest *guest, uint64_t count)
 
 void wait_retries(struct guest *guest, uint64_t count)
 {
-	while (status_of(guest).retries < count)
+	while (status_of(guest).traffic.retries < count)
 		breathe();
 }
 

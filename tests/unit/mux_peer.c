@@ -9,15 +9,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static void count(void *arg, const struct mux_traffic *more)
-{
-	struct world *world = arg;
-
-	world->calls += more->calls;
-	world->sent += more->bytes_sent;
-	world->received += more->bytes_received;
-}
-
 void world_open(struct world *world)
 {
 	static const struct timeval patience = { .tv_sec = 30 };
@@ -29,7 +20,24 @@ void world_open(struct world *world)
 	setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	world->peer = pair[1];
-	assert_int_equal(mux_new(pair[0], count, world, &world->mux, &err), 0);
+	assert_int_equal(mux_new(pair[0], &world->traffic, NULL, NULL, &world->mux, &err), 0);
+}
+
+void world_counted(struct world *world, enum session_op op, struct traffic_count count)
+{
+	struct traffic_count is = traffic_get(&world->traffic, ops_kind(op));
+
+	assert_int_equal(is.requests, count.requests);
+	assert_int_equal(is.retries, count.retries);
+	assert_int_equal(is.bytes_sent, count.bytes_sent);
+	assert_int_equal(is.bytes_received, count.bytes_received);
+}
+
+void world_counted_all(struct world *world, struct traffic_count count)
+{
+	struct traffic_count is = traffic_total(&world->traffic);
+
+	assert_memory_equal(&is, &count, sizeof(is));
 }
 
 void world_close(struct world *world)

@@ -10,7 +10,6 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 
 #include "protocol/session/frame.h"
 #include "protocol/session/mux.h"
@@ -22,10 +21,13 @@
 struct world {
 	struct mux *mux;
 	int peer; /* the agent's end */
-	atomic_ulong calls, sent, received;
+	struct traffic traffic;
 };
 
 void world_open(struct world *world);
+/* That and no more was counted of calls as OP is one; of all. */
+void world_counted(struct world *world, enum session_op op, struct traffic_count count);
+void world_counted_all(struct world *world, struct traffic_count count);
 void world_close(struct world *world); /* no call is under way any more */
 
 /* The agent's side.  A frame with its body, of which SIZE bytes at most are kept. */

@@ -43,7 +43,7 @@ static struct mux *new_session(struct world *w)
 		relay_free(w->relay);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	w->relay = relay_new(w, pair[1], connect_agent(w));
-	assert_int_equal(mux_new(pair[0], NULL, NULL, &mux, NULL), 0);
+	assert_int_equal(mux_new(pair[0], &w->traffic, NULL, NULL, &mux, NULL), 0);
 	pthread_mutex_lock(&w->lock);
 	w->epoch += w->booted;
 	w->booted = false;
@@ -95,6 +95,11 @@ void world_reboot(struct world *w)
 		mux_kill(w->link->mux, &why);
 	w->booted = true;
 	pthread_mutex_unlock(&w->link->lock);
+}
+
+void link_retried(struct link *link, enum session_op op)
+{
+	traffic_add(&link->world->traffic, ops_kind(op), &(struct traffic_count){ .retries = 1 });
 }
 
 void link_unanswered(struct link *link, struct mux *mux, int64_t since)

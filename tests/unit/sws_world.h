@@ -44,6 +44,7 @@ struct world {
 	struct call call;
 	struct error err;
 	struct ws_attr attr; /* for answers that nobody looks at */
+	struct traffic traffic;
 
 	pthread_mutex_t lock;
 	unsigned calls[128]; /* lock; that came to the relay, by operation */

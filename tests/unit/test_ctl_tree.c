@@ -254,6 +254,11 @@ static void test_root_files(void **state)
 	has(top, "status", "guests 2\n");
 	has(top, "status", "guest.dev up\n");
 	has(top, "metrics", "vsockfs_guest_requests_total{guest=\"dev\"} 7\n");
+	has(top, "metrics",
+	    "vsockfs_guest_kind_requests_total{guest=\"dev\",kind=\"read\"} 3\n"
+	    "vsockfs_guest_kind_retries_total{guest=\"dev\",kind=\"read\"} 1\n"
+	    "vsockfs_guest_kind_sent_bytes_total{guest=\"dev\",kind=\"read\"} 40\n"
+	    "vsockfs_guest_kind_received_bytes_total{guest=\"dev\",kind=\"read\"} 160\n");
 	has(top, "ctl", "attach dev=unix:/run/dev.sock\n");
 	has(top, "dev/status", "state up\n");
 	has(top, "dev/status", "address unix:/run/dev.sock\n");

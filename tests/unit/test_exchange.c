@@ -59,10 +59,10 @@ static void test_request_and_reply(void **state)
 
 	status = status_of(guest);
 	assert_int_equal(status.state, GUEST_UP);
-	assert_int_equal(status.requests, 1);
-	assert_int_equal(status.retries, 0);
-	assert_int_equal(status.bytes_sent, strlen(REQUEST));
-	assert_int_equal(status.bytes_received, strlen(ANSWER) + 1);
+	assert_int_equal(status.traffic.requests, 1);
+	assert_int_equal(status.traffic.retries, 0);
+	assert_int_equal(status.traffic.bytes_sent, strlen(REQUEST));
+	assert_int_equal(status.traffic.bytes_received, strlen(ANSWER) + 1);
 	assert_true(status.round_trip > 0);
 	guest_unref(guest);
 	peer_stop(peer);

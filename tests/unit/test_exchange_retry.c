@@ -56,7 +56,7 @@ static void test_refusal_is_waited_out(void **state)
 	assert_int_equal(job.rc, 0);
 	assert_string_equal(peer_received(after, 0), REQUEST);
 	assert_int_equal(status_of(job.guest).state, GUEST_UP);
-	assert_int_equal(status_of(job.guest).requests, 2);
+	assert_int_equal(status_of(job.guest).traffic.requests, 2);
 	guest_unref(job.guest);
 	peer_stop(after);
 	peer_stop(before);
@@ -74,7 +74,7 @@ static void test_refusal_up_to_the_deadline(void **state)
 	peer_wait_served(peer, 1);
 	assert_int_equal(run(guest, 0.05, &err), -ENOTCONN);
 	expect_text(&err, "nobody listens");
-	assert_true(status_of(guest).retries >= 2);
+	assert_true(status_of(guest).traffic.retries >= 2);
 	assert_int_equal(status_of(guest).state, GUEST_UP); /* LONG has not passed yet */
 	guest_unref(guest);
 	peer_stop(peer);
@@ -106,7 +106,7 @@ static void test_new_guest_is_not_waited_for(void **state)
 	(void)state;
 	assert_int_equal(run(guest, LONG, &err), -ENOTCONN);
 	expect_text(&err, "is the VM running?");
-	assert_int_equal(status_of(guest).retries, 0);
+	assert_int_equal(status_of(guest).traffic.retries, 0);
 	assert_int_equal(status_of(guest).state, GUEST_GONE);
 	guest_unref(guest);
 }
@@ -125,7 +125,7 @@ static void test_bridge_is_tried_again(void **state)
 	assert_int_equal(run(guest, LONG, NULL), 0);
 	assert_int_equal(run(guest, LONG, NULL), 0);
 	assert_string_equal(peer_received(peer, 3), "CONNECT 5005\n" REQUEST);
-	assert_int_equal(status_of(guest).retries, 2);
+	assert_int_equal(status_of(guest).traffic.retries, 2);
 	assert_string_equal(status_of(guest).transport, "bridge");
 	guest_unref(guest);
 	peer_stop(peer);

@@ -11,6 +11,7 @@
 
 #include "bundled_agent.h"
 #include "guest_fixture.h"
+#include "protocol/session/frame.h"
 #include "protocol/session/link.h"
 
 static int stat_root(struct guest *guest, double seconds, uint64_t *generation, struct error *err)
@@ -41,6 +42,18 @@ static struct link_info info_of(struct guest *guest)
 	return info;
 }
 
+/* That much was asked of KIND. */
+static void counted(struct guest *guest, enum traffic_kind kind, unsigned requests,
+		    unsigned retries)
+{
+	struct traffic_count count = traffic_get(guest_traffic(guest), kind);
+
+	assert_int_equal(count.requests, requests);
+	assert_int_equal(count.retries, retries);
+	assert_int_equal(count.bytes_sent > 0, requests > 0);
+	assert_int_equal(count.bytes_received > 0, requests > 0);
+}
+
 static void breathe(void)
 {
 	struct call call = call_within(1, NULL);
@@ -64,7 +77,7 @@ static void test_session(void **state)
 	guest = make_guest("unix:", agent.socket, LONG);
 	if (hello(guest, &err))
 		fail_msg("%s", err.text);
-	assert_int_equal(status_of(guest).requests, 1);
+	assert_int_equal(status_of(guest).traffic.requests, 1);
 	assert_int_equal(status_of(guest).state, GUEST_UP);
 	assert_true(status_of(guest).round_trip > 0);
 
@@ -76,16 +89,20 @@ static void test_session(void **state)
 	uname(&here);
 	assert_string_equal(status_of(guest).machine, here.machine);
 	assert_string_equal(info_of(guest).why_line, "");
-	assert_int_equal(status_of(guest).requests, 1);
+	assert_int_equal(status_of(guest).traffic.requests, 1);
 
 	assert_int_equal(stat_root(guest, LONG, &first, &err), 0);
 	assert_int_equal(stat_root(guest, LONG, &second, &err), 0);
 	assert_int_equal(first, second);
-	assert_int_equal(status_of(guest).requests, 3);
-	assert_true(status_of(guest).bytes_received > OPS_ATTR_SIZE);
+	assert_int_equal(status_of(guest).traffic.requests, 3);
+	counted(guest, TRAFFIC_HELLO, 1, 0);
+	counted(guest, TRAFFIC_STAT, 2, 0);
+	assert_int_equal(traffic_get(guest_traffic(guest), TRAFFIC_STAT).bytes_received,
+			 2 * (FRAME_HEADER + OPS_ATTR_SIZE));
 
 	/* whoever asks anew asks the session that there is */
 	assert_int_equal(hello(guest, &err), 0);
+	counted(guest, TRAFFIC_HELLO, 2, 0);
 	assert_int_equal(stat_root(guest, LONG, &second, &err), 0);
 	assert_int_equal(first, second);
 	guest_unref(guest);
@@ -109,6 +126,8 @@ static void test_session_is_remade(void **state)
 	if (stat_root(guest, LONG, &second, &err))
 		fail_msg("%s", err.text);
 	assert_int_not_equal(first, second);
+	counted(guest, TRAFFIC_STAT, 2, 1);
+	counted(guest, TRAFFIC_HELLO, 2, 0);
 	guest_unref(guest);
 	bundled_agent_close(&agent);
 }
@@ -217,7 +236,7 @@ static void test_no_session_agent(void **state)
 	guest = make_guest("unix:", agent.socket, LONG);
 	/* It runs the command on this machine, which may have no /workspace. */
 	assert_true(hello(guest, &err) == 0 || err.code == ENOENT);
-	assert_int_equal(status_of(guest).requests, 1);
+	assert_int_equal(status_of(guest).traffic.requests, 1);
 	assert_int_equal(info_of(guest).dialect, DIALECT_LINE);
 	guest_unref(guest);
 	bundled_agent_close(&agent);

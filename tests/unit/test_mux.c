@@ -28,9 +28,8 @@ static void test_a_call_is_one_frame_and_its_answer(void **state)
 	assert_in_range(got.body[0] | got.body[1] << 8, LONG * 1000 - 30000, LONG * 1000);
 	peer_done(&world, got.frame.id, "target");
 	caller_answered(&caller, "target");
-	assert_int_equal(world.calls, 1);
-	assert_int_equal(world.sent, FRAME_HEADER + 8);
-	assert_int_equal(world.received, FRAME_HEADER + 6);
+	world_counted(&world, OP_READLINK,
+		      (struct traffic_count){ 1, 0, FRAME_HEADER + 8, FRAME_HEADER + 6 });
 	world_close(&world);
 }
 
@@ -381,7 +380,7 @@ static void test_what_cannot_be_sent_is_refused_here(void **state)
 	assert_int_equal(mux_begin(world.mux, &call, OP_WRITE, &args, &ticket, &err), -ENOMEM);
 	assert_int_equal(mux_begin(world.mux, &over, OP_STAT, NULL, &ticket, &err), -ETIMEDOUT);
 	buf_free(&args);
-	assert_int_equal(world.sent, 0);
+	world_counted_all(&world, (struct traffic_count){ 0 });
 	world_close(&world);
 }
 

@@ -85,7 +85,7 @@ static void run(struct guest *guest, const char *script, struct shtext_reply *re
 	struct error err = { 0 };
 
 	buf_adds(&buf, script);
-	if (shtext_run(guest, &call, &buf, reply, &err))
+	if (shtext_run(guest, &call, TRAFFIC_EXEC, &buf, reply, &err))
 		fail_msg("%s", err.text);
 	buf_free(&buf);
 }
@@ -156,7 +156,7 @@ static void any_bytes(enum fake_tools tools)
 		bytes[i] = (char)(i / 2 + 1); /* also pairs, for shells that escape inside */
 	shtext_assign(&script, "v", bytes, 510);
 	buf_adds(&script, "printf '%s' \"$v\"; printf '%s' \"$v\" >&2\n");
-	assert_int_equal(shtext_run(guest, &call, &script, &reply, NULL), 0);
+	assert_int_equal(shtext_run(guest, &call, TRAFFIC_EXEC, &script, &reply, NULL), 0);
 	assert_int_equal(reply.out_len, 510);
 	assert_memory_equal(reply.out, bytes, 510);
 	assert_memory_equal(reply.err, bytes, 510);
@@ -189,16 +189,17 @@ static void test_failures(void **state)
 	assert_non_null(guest);
 	buf_adds(&script, "true");
 	guest->profile = "PATH=/nonexistent";
-	assert_int_equal(shtext_run(guest, &call, &script, &reply, &err), -EOPNOTSUPP);
+	assert_int_equal(shtext_run(guest, &call, TRAFFIC_EXEC, &script, &reply, &err),
+			 -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "base64"));
 	guest->profile = "echo nope; exit 3";
-	assert_int_equal(shtext_run(guest, &call, &script, &reply, &err), -EPROTO);
+	assert_int_equal(shtext_run(guest, &call, TRAFFIC_EXEC, &script, &reply, &err), -EPROTO);
 	guest->profile = "printf '\\377'";
-	assert_int_equal(shtext_run(guest, &call, &script, &reply, &err), -EIO);
+	assert_int_equal(shtext_run(guest, &call, TRAFFIC_EXEC, &script, &reply, &err), -EIO);
 	assert_non_null(strstr(err.text, "codec"));
 	while (!script.overflow)
 		buf_adds(&script, ": padding padding padding padding padding padding\n");
-	assert_int_equal(shtext_run(guest, &call, &script, &reply, &err), -E2BIG);
+	assert_int_equal(shtext_run(guest, &call, TRAFFIC_EXEC, &script, &reply, &err), -E2BIG);
 	buf_free(&script);
 	fake_guest_free(guest);
 }

@@ -358,10 +358,60 @@ static void test_race(void **state)
 	}
 }
 
+static uint64_t retries_of(struct world *w, enum traffic_kind kind)
+{
+	return traffic_get(&w->traffic, kind).retries;
+}
+
+/* What is asked again over the next session, and only that, is counted so. */
+static void test_retries_are_counted(void **state)
+{
+	WORLD;
+	struct listed listed = { 0 };
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT, 0644);
+
+	world_write(w, file, 0, "one");
+	ok(w, sws_flush(file, call, err));
+	world_count(w);
+	assert_int_equal(traffic_total(&w->traffic).retries, 0);
+	world_cut_op(w, CUT_ANSWER, OP_STAT);
+	ok(w, sws_stat(w->ws, call, "f", &w->attr, err));
+	assert_int_equal(retries_of(w, TRAFFIC_STAT), 1);
+	assert_int_equal(traffic_get(&w->traffic, TRAFFIC_STAT).requests, 2);
+	world_counted(w, OP_STAT, 2);
+	world_cut_op(w, CUT_BEFORE, OP_LIST);
+	assert_int_equal(mkdir(world_real(w, "d"), 0755), 0);
+	ok(w, sws_list(w->ws, call, "d", each, &listed, err));
+	assert_int_equal(retries_of(w, TRAFFIC_LIST), 1);
+	world_cut_op(w, CUT_HALF_ANSWER, OP_READ);
+	world_reads(w, file, 0, "one");
+	assert_int_equal(retries_of(w, TRAFFIC_READ), 1);
+
+	world_cut_op(w, CUT_ANSWER, OP_WRITE);
+	world_write(w, file, 3, " two");
+	ok(w, sws_flush(file, call, err));
+	assert_int_equal(retries_of(w, TRAFFIC_WRITE), 1);
+	world_counted(w, OP_WRITE, 2);
+
+	/* what is not known to be done is not asked again */
+	world_cut_op(w, CUT_ANSWER, OP_MKDIR);
+	assert_int_equal(sws_mkdir(w->ws, call, "e", 0755, &w->attr, err), -EIO);
+	assert_int_equal(retries_of(w, TRAFFIC_CHANGE), 0);
+	assert_int_equal(traffic_total(&w->traffic).retries, 4);
+	world_close(w, file);
+	world_has(w, "f", "one two");
+}
+
 static const struct CMUnitTest tests[] = {
-	world_test(test_writes),      world_test(test_large),     world_test(test_appends),
-	world_test(test_append_once), world_test(test_questions), world_test(test_names),
-	world_test(test_late),        world_test(test_race),
+	world_test(test_writes),
+	world_test(test_large),
+	world_test(test_appends),
+	world_test(test_append_once),
+	world_test(test_questions),
+	world_test(test_names),
+	world_test(test_late),
+	world_test(test_race),
+	world_test(test_retries_are_counted),
 };
 
 int main(void)

@@ -326,14 +326,102 @@ static void test_stale(void **state)
 	ok(f, lws_close(file, &f->call, &f->err)); /* it had been told */
 }
 
+/* COUNT requests of KIND since the last time, and no others. */
+static void asked(struct fixture *f, enum traffic_kind kind, int count)
+{
+	for (int i = 0; i < TRAFFIC_KINDS; i++) {
+		assert_int_equal(f->guest->kinds[i], i == (int)kind ? count : 0);
+		f->guest->kinds[i] = 0;
+	}
+}
+
+static int ignore(void *arg, const char *name, const struct ws_attr *attr)
+{
+	(void)arg;
+	(void)name;
+	(void)attr;
+	return 0;
+}
+
+/* Every request says what it is for. */
+static void test_kinds(void **state)
+{
+	FIXTURE;
+	const size_t large = 300 << 10;
+	char *bytes = calloc(1, large);
+	struct ws_attr attr = { .mode = 0600 };
+	struct lws_file *file;
+	struct ws_statfs fs;
+	char target[10];
+
+	ok(f, lws_mkdir(f->ws, &f->call, "d", 0755, &attr, &f->err));
+	ok(f, lws_symlink(f->ws, &f->call, "f", "l", &attr, &f->err));
+	ok(f, lws_setattr(f->ws, &f->call, "d", NULL, WS_SET_MODE, &attr, &attr, &f->err));
+	ok(f, lws_rename(f->ws, &f->call, "d", "e", 0, &f->err));
+	ok(f, lws_rmdir(f->ws, &f->call, "e", &f->err));
+	asked(f, TRAFFIC_CHANGE, 5);
+	ok(f, lws_stat(f->ws, &f->call, "l", &attr, &f->err));
+	ok(f, lws_readlink(f->ws, &f->call, "l", target, sizeof(target), &f->err));
+	ok(f, lws_statfs(f->ws, &f->call, &fs, &f->err));
+	asked(f, TRAFFIC_STAT, 3);
+	ok(f, lws_list(f->ws, &f->call, "", ignore, NULL, &f->err));
+	asked(f, TRAFFIC_LIST, 1);
+	file = ws_must_open(f, "f", O_RDWR | O_CREAT, 0644);
+	asked(f, TRAFFIC_OPEN, 1);
+	ws_must_write(f, file, 0, "small");
+	ok(f, lws_flush(file, &f->call, &f->err));
+	asked(f, TRAFFIC_WRITE, 1);
+	/* too large to go inline: a staging directory, an upload, and the script that puts it in place */
+	ok(f, lws_write(file, &f->call, 0, bytes, large, &f->err));
+	ok(f, lws_flush(file, &f->call, &f->err));
+	asked(f, TRAFFIC_WRITE, 3);
+	ok(f, lws_fstat(file, &f->call, &attr, &f->err));
+	asked(f, TRAFFIC_STAT, 1);
+	ws_must_close(f, file);
+	asked(f, TRAFFIC_STAT, 0);
+	file = ws_must_open(f, "f", O_RDWR, 0);
+	asked(f, TRAFFIC_OPEN, 1);
+	assert_int_equal(lws_read(file, &f->call, 0, bytes, 10, &f->err), 10);
+	asked(f, TRAFFIC_READ, 1);
+	ws_must_close(f, file);
+	ok(f, lws_unlink(f->ws, &f->call, "f", &f->err));
+	asked(f, TRAFFIC_CHANGE, 1);
+	free(bytes);
+}
+
+/* A listing that does not fit into one answer is staged, which is no write. */
+static void test_kind_of_a_large_listing(void **state)
+{
+	FIXTURE;
+
+	f->ws->range = 4096;
+	for (int i = 0; i < 100; i++) {
+		char name[20];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		ws_put(f, name, "");
+	}
+	ok(f, lws_list(f->ws, &f->call, "", ignore, NULL, &f->err));
+	assert_true(f->guest->kinds[TRAFFIC_LIST] > 3);
+	asked(f, TRAFFIC_LIST, f->guest->kinds[TRAFFIC_LIST]);
+}
+
 static const struct CMUnitTest tests[] = {
-	ws_test(test_read_small),  ws_test(test_read_beside_a_writer),
-	ws_test(test_create),      ws_test(test_create_modes),
-	ws_test(test_open_errors), ws_test(test_write_in_place),
-	ws_test(test_append),      ws_test(test_large),
-	ws_test(test_huge),        ws_test(test_scattered),
-	ws_test(test_unlinked),    ws_test(test_renamed),
+	ws_test(test_read_small),
+	ws_test(test_read_beside_a_writer),
+	ws_test(test_create),
+	ws_test(test_create_modes),
+	ws_test(test_open_errors),
+	ws_test(test_write_in_place),
+	ws_test(test_append),
+	ws_test(test_large),
+	ws_test(test_huge),
+	ws_test(test_scattered),
+	ws_test(test_unlinked),
+	ws_test(test_renamed),
 	ws_test(test_stale),
+	ws_test(test_kinds),
+	ws_test(test_kind_of_a_large_listing),
 };
 
 WS_MAIN
