@@ -22,7 +22,8 @@
 #define SENTENCE_MAX 256
 
 struct step {
-	const struct sess_op *op; /* NULL: may not be in a batch */
+	const struct sess_op *op; /* NULL: may not be in a batch, for REASON */
+	int reason;
 	struct unpack args;
 };
 
@@ -38,6 +39,7 @@ static bool next_step(struct unpack *in, struct step *step)
 	number = unpack_u16(in);
 	args = unpack_bytes(in, FRAME_BODY_MAX, &len);
 	step->op = sess_op_find(number);
+	step->reason = step->op ? EINVAL : EOPNOTSUPP;
 	if (step->op && !step->op->result_max)
 		step->op = NULL;
 	step->args = unpack_from(args, len);
@@ -85,7 +87,9 @@ static int run_step(struct sess_call *call, struct step *step, struct buf *resul
 	err->code = 0;
 	err->text[0] = '\0';
 	if (!step->op)
-		return error_set(err, EINVAL, "the operation may not be in a batch");
+		return error_set(err, step->reason,
+				 step->reason == EINVAL ? "the operation may not be in a batch" :
+							  "this agent does not know the operation");
 	if (step->op->changes && !sess_fence_begin(call->sess))
 		return -ECANCELED;
 	rc = step->op->run(call, &step->args, result, err);

@@ -144,6 +144,24 @@ int sess_op_rename(struct sess_call *call, struct unpack *args, struct buf *resu
 	return rc;
 }
 
+static int take_target(struct unpack *args, char target[static LIMIT_SYMLINK_TARGET + 1],
+		       struct error *err)
+{
+	size_t len;
+	const char *bytes = unpack_bytes(args, FRAME_BODY_MAX, &len);
+
+	if (args->failed)
+		return unpack_done(args, "symlink", err);
+	if (memchr(bytes, '\0', len))
+		return error_set(err, EINVAL, "the target of a link has a NUL");
+	if (len > LIMIT_SYMLINK_TARGET)
+		return error_set(err, ENAMETOOLONG, "the target of a link is longer than %d bytes",
+				 LIMIT_SYMLINK_TARGET);
+	memcpy(target, bytes, len);
+	target[len] = '\0';
+	return 0;
+}
+
 int sess_op_symlink(struct sess_call *call, struct unpack *args, struct buf *result,
 		    struct error *err)
 {
@@ -151,11 +169,9 @@ int sess_op_symlink(struct sess_call *call, struct unpack *args, struct buf *res
 	char target[LIMIT_SYMLINK_TARGET + 1];
 	int rc;
 
-	unpack_text(args, target, sizeof(target));
-	if (args->failed)
-		return error_set(err, ENAMETOOLONG,
-				 "the target of a link is longer than %d bytes, or has a NUL",
-				 LIMIT_SYMLINK_TARGET);
+	rc = take_target(args, target, err);
+	if (rc < 0)
+		return rc;
 	rc = take_one(call, args, &spot, NULL, EEXIST, err);
 	if (rc < 0)
 		return rc;

@@ -111,9 +111,11 @@ static int read_input(const struct request *request, enum command_input *out, st
 		*out = COMMAND_SPOOL;
 		return 0;
 	}
-	rc = request_bool(request, "input", false, &stream, err);
+	rc = request_bool(request, "input", false, &stream, NULL);
+	if (rc < 0)
+		return error_set(err, -rc, "input must be true, false or \"first\"");
 	*out = stream ? COMMAND_STREAM : COMMAND_NO_INPUT;
-	return rc;
+	return 0;
 }
 
 /* Where it runs, and with what around it. */

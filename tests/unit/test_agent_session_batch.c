@@ -93,14 +93,16 @@ static void test_batch(void **state)
 		    "bhws"
 		    "hw"
 		    "hwb"
+		    "hw"
 		    "hws"
 		    "hw",
-		    1, OP_UNLINK, 4u + 4, "none", OP_LIST, 0u, OP_BATCH, 1u, 0, OP_UNLINK, 4u + 1,
-		    "f", OP_SYNC, 0u);
+		    1, OP_UNLINK, 4u + 4, "none", OP_LIST, 0u, OP_BATCH, 1u, 0, 23, 0u, OP_UNLINK,
+		    4u + 1, "f", OP_SYNC, 0u);
 	in = unpack_from(result.data, result.len);
 	expect_result(&in, ENOENT, SIZE_MAX);
 	expect_result(&in, EINVAL, SIZE_MAX);
 	expect_result(&in, EINVAL, SIZE_MAX);
+	expect_result(&in, EOPNOTSUPP, SIZE_MAX);
 	expect_result(&in, 0, 0);
 	expect_result(&in, 0, 0);
 	assert_ptr_equal(in.at, in.end);

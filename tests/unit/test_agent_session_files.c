@@ -314,6 +314,8 @@ static void test_names(void **state)
 	assert_memory_equal(result.data + 4, "no where/..", 11);
 	expect_call(client, EINVAL, NULL, OP_READLINK, "s", "d");
 	expect_call(client, ENOENT, NULL, OP_SYMLINK, "ss", "", "d/empty");
+	expect_call(client, EPROTO, NULL, OP_SYMLINK, "w", 5u);
+	expect_call(client, EINVAL, NULL, OP_SYMLINK, "wr", 3u, "a\0b\1\0\0\0x", (size_t)8);
 	/* A link gets another name, not what it leads to. */
 	expect_call(client, 0, &result, OP_LINK, "ss", "d/l", "l2");
 	assert_true(S_ISLNK(attr_of(&result).mode));
