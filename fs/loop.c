@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fs/log.h"
 #include "protocol/call.h"
@@ -39,12 +41,38 @@ static void on_wake(int number)
 	(void)number; /* only there so that read(2) returns */
 }
 
+/*
+ * Once the connection has ended the kernel says ENODEV, but ECONNABORTED to who was just taking a request.
+ * libfuse knows only the first for an end, and complains on stderr of the other.
+ */
+static ssize_t read_request(int fd, void *bytes, size_t len, void *arg)
+{
+	ssize_t got = read(fd, bytes, len);
+
+	(void)arg;
+	if (got < 0 && errno == ECONNABORTED)
+		errno = ENODEV;
+	return got;
+}
+
+static ssize_t write_reply(int fd, struct iovec *pieces, int count, void *arg)
+{
+	(void)arg;
+	return writev(fd, pieces, count);
+}
+
+static const struct fuse_custom_io device_io = { .read = read_request, .writev = write_reply };
+
 int loop_new(struct fuse_session *session, struct loop **out)
 {
 	struct sigaction action = { .sa_handler = on_wake }; /* no SA_RESTART */
-	struct loop *loop = calloc(1, sizeof(*loop));
+	struct loop *loop;
 	pthread_condattr_t attr;
+	int rc = fuse_session_custom_io(session, &device_io, fuse_session_fd(session));
 
+	if (rc < 0)
+		return rc;
+	loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
 	sigemptyset(&action.sa_mask);

@@ -19,6 +19,7 @@
 
 struct loop;
 
+/* SESSION is mounted.  It reads and writes /dev/fuse through this module from here on. */
 int loop_new(struct fuse_session *session, struct loop **out);
 void loop_free(struct loop *loop); /* after loop_join said true */
 
