@@ -90,7 +90,7 @@ static int show_root(struct mirror_node *node, const struct ws_attr *in, struct 
 	return mirror_show(node->mirror, in, out);
 }
 
-int mirror_show_node(struct mirror_node *node, const struct ws_attr *in, struct vn_attr *out)
+int mirror_check_node(struct mirror_node *node, const struct ws_attr *in, struct vn_attr *out)
 {
 	int rc;
 
@@ -107,8 +107,16 @@ int mirror_show_node(struct mirror_node *node, const struct ws_attr *in, struct 
 	}
 	if (!out->st.st_nlink && !mirror_is_gone(node))
 		out->st.st_nlink = 1; /* a name leads to it; the kernel insists */
-	mirror_tell(node);
 	return 0;
+}
+
+int mirror_show_node(struct mirror_node *node, const struct ws_attr *in, struct vn_attr *out)
+{
+	int rc = mirror_check_node(node, in, out);
+
+	if (!rc)
+		mirror_tell(node, &out->st);
+	return rc;
 }
 
 int mirror_show_child(struct mirror_node *dir, const char *name, const struct ws_attr *in,
@@ -125,7 +133,7 @@ int mirror_show_child(struct mirror_node *dir, const char *name, const struct ws
 		return rc;
 	if (!out->st.st_nlink)
 		out->st.st_nlink = 1;
-	mirror_tell(node);
+	mirror_tell(node, &out->st);
 	*child = &node->vnode;
 	return 0;
 }
@@ -339,7 +347,7 @@ int mirror_op_adopt(struct vnode *vdir, const struct vn_dirent *entry, struct vn
 
 	if (rc)
 		return rc;
-	mirror_tell(node);
+	mirror_tell(node, &entry->attr.st);
 	*child = &node->vnode;
 	return 0;
 }

@@ -110,35 +110,49 @@ static int check_flags(const struct mirror_node *node, int flags)
 	return 0;
 }
 
-int mirror_op_open(struct vnode *vnode, const struct call *call, struct vn_file *file)
+/* What NODE's name leads to in the guest, open as FLAGS say. */
+static int open_node(struct mirror_node *node, const struct call *call, int flags,
+		     struct ws_file **out, struct ws_attr *in)
 {
-	struct mirror_node *node = mirror_node_of(vnode);
-	struct ws_file *ws = NULL;
 	struct mirror_path path;
-	struct vn_attr attr;
-	struct ws_attr in;
-	int rc = check_flags(node, file->flags);
+	int rc = -ENOENT;
 
-	for (int tries = 0; !rc && tries < MAX_TRIES; tries++) {
+	for (int tries = 0; tries < MAX_TRIES; tries++) {
 		rc = mirror_path(node, NULL, &path);
 		if (rc)
 			return rc;
 		rc = ws_open(node->mirror->ws, call, path.text,
-			     file->flags & PASSED_FLAGS & ~(O_CREAT | O_EXCL), 0, &ws, &in, NULL);
-		if (!rc)
+			     flags & PASSED_FLAGS & ~(O_CREAT | O_EXCL), 0, out, in, NULL);
+		if (rc != -ENOENT || !mirror_path_moved(node->mirror, &path))
 			break;
-		if (rc == -ENOENT && mirror_path_moved(node->mirror, &path))
-			rc = 0;
-		else if (rc == -ENOENT)
-			mirror_detach(node, ENOENT);
 	}
-	if (rc || !ws)
-		return rc ? rc : -ENOENT;
-	rc = mirror_show_node(node, &in, &attr); /* the same file as the kernel means? */
+	if (rc == -ENOENT)
+		mirror_detach(node, ENOENT);
+	return rc;
+}
+
+int mirror_op_open(struct vnode *vnode, const struct call *call, struct vn_file *file)
+{
+	struct mirror_node *node = mirror_node_of(vnode);
+	struct vn_attr attr;
+	struct ws_file *ws;
+	struct ws_attr in;
+	int rc = check_flags(node, file->flags);
+
+	if (!rc)
+		rc = open_node(node, call, file->flags, &ws, &in);
+	/*
+	 * After ESTALE the kernel looks the name up again and comes back, or makes the
+	 * file if that is what the caller wants: ENOENT would be believed.
+	 */
+	if (rc)
+		return rc == -ENOENT ? -ESTALE : rc;
+	rc = mirror_check_node(node, &in, &attr); /* the same file as the kernel means? */
 	if (rc) {
 		close_quietly(ws, call);
-		return rc; /* after ESTALE the kernel looks the name up again and comes back */
+		return rc;
 	}
+	file->changed = mirror_told_other(node, &attr.st);
 	return attach_file(node, call, ws, file);
 }
 

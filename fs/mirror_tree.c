@@ -316,11 +316,28 @@ void mirror_touch(struct mirror_node *node)
 	pthread_mutex_unlock(&node->mirror->lock);
 }
 
-void mirror_tell(struct mirror_node *node)
+static uint64_t mtime_of(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+void mirror_tell(struct mirror_node *node, const struct stat *st)
 {
 	pthread_mutex_lock(&node->mirror->lock);
 	node->told = call_now();
+	node->told_size = st->st_size;
+	node->told_mtime = mtime_of(st);
 	pthread_mutex_unlock(&node->mirror->lock);
+}
+
+bool mirror_told_other(struct mirror_node *node, const struct stat *st)
+{
+	bool other;
+
+	pthread_mutex_lock(&node->mirror->lock);
+	other = node->told_size != st->st_size || node->told_mtime != mtime_of(st);
+	pthread_mutex_unlock(&node->mirror->lock);
+	return other;
 }
 
 bool mirror_is_gone(struct mirror_node *node)

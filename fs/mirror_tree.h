@@ -25,8 +25,10 @@ struct mirror_node {
 	int gone;         /* lock; 0, or the errno for who comes by name: ENOENT, ESTALE */
 	unsigned writers; /* lock; open files that may have unsent writes */
 	struct mirror_file *files; /* lock; open files */
-	uint64_t changed; /* lock; mirror->clock of its, or its names', last change from here */
-	int64_t told;     /* lock; when the kernel was last told of it */
+	uint64_t changed;    /* lock; mirror->clock of its, or its names', last change from here */
+	int64_t told;        /* lock; when the kernel was last told of it */
+	int64_t told_size;   /* lock; and what of its size */
+	uint64_t told_mtime; /* lock; and of its mtime, in nanoseconds */
 };
 
 struct mirror {
@@ -99,8 +101,10 @@ void mirror_moved(struct mirror_node *dir, const char *name, struct mirror_node 
 
 /* NODE was changed from here: listings made before are old. */
 void mirror_touch(struct mirror_node *node);
-/* The kernel is being told of NODE now. */
-void mirror_tell(struct mirror_node *node);
+/* The kernel is being told ST of NODE now. */
+void mirror_tell(struct mirror_node *node, const struct stat *st);
+/* Whether ST is of another size or time than the kernel was told of last. */
+bool mirror_told_other(struct mirror_node *node, const struct stat *st);
 bool mirror_is_gone(struct mirror_node *node);
 uint64_t mirror_clock(struct mirror *mirror);
 
@@ -114,7 +118,9 @@ void mirror_unref(struct mirror *mirror);
 uint64_t mirror_ino(struct mirror *mirror, const struct ws_attr *in);
 /* What is shown of a guest's file; -EIO for what no file system may say. */
 int mirror_show(struct mirror *mirror, const struct ws_attr *in, struct vn_attr *out);
-/* The same for NODE, remembering that the kernel is told; -ESTALE, detaching, if it is another file. */
+/* The same for NODE; -ESTALE, detaching, if it is another file. */
+int mirror_check_node(struct mirror_node *node, const struct ws_attr *in, struct vn_attr *out);
+/* The same, remembering that the kernel is told. */
 int mirror_show_node(struct mirror_node *node, const struct ws_attr *in, struct vn_attr *out);
 /* The child that a call has found or made: node and attributes.  TYPE is 0 or what it must be. */
 int mirror_show_child(struct mirror_node *dir, const char *name, const struct ws_attr *in,

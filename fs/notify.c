@@ -219,6 +219,17 @@ int notify_inode(struct notify *notify, uint64_t id, bool data)
 	return 0;
 }
 
+void notify_attr_now(struct notify *notify, uint64_t id)
+{
+	bool running;
+
+	pthread_mutex_lock(&notify->lock);
+	running = notify->running;
+	pthread_mutex_unlock(&notify->lock);
+	if (running)
+		fuse_lowlevel_notify_inval_inode(notify->session, id, -1, 0);
+}
+
 int notify_entry(struct notify *notify, uint64_t parent, const char *name, bool is_dir)
 {
 	size_t size = strlen(name) + 1;

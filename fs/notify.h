@@ -2,7 +2,8 @@
  * notify.h - the one thread that tells the kernel what has changed.
  *
  * A notification may block in the kernel until a request that is under way has been
- * answered, so it is made by a thread that answers none and holds no lock.
+ * answered, so it is made by a thread that answers none and holds no lock.  (But for
+ * notify_attr_now.)
  *
  * Before notify_start and after notify_stop everything is dropped in silence.
  */
@@ -24,6 +25,12 @@ void notify_free(struct notify *notify);
 
 /* Attributes and, with DATA, cached contents of the node.  Queued; 0 or -ENOMEM. */
 int notify_inode(struct notify *notify, uint64_t id, bool data);
+
+/*
+ * The node's attributes, by the time that it returns: for an operation that is about to be answered.
+ * It waits for nothing in the kernel, which has no contents to drop.
+ */
+void notify_attr_now(struct notify *notify, uint64_t id);
 
 /* The name NAME in the directory PARENT; IS_DIR where it is known to be a directory. */
 int notify_entry(struct notify *notify, uint64_t parent, const char *name, bool is_dir);

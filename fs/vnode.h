@@ -45,6 +45,7 @@ struct vn_file {
 	void *priv;       /* the implementation's */
 	bool direct_io;   /* set by open: reads and writes reach the node as they were made */
 	bool nonseekable; /* set by open: a stream */
+	bool changed;     /* set by open: size or mtime are not what the kernel was told last */
 };
 
 /* A directory's contents at one moment, filled by ops->list. */

@@ -747,6 +747,40 @@ def test_the_guests_changes_show_within_a_second(m):
     wait_until(lambda: os.path.exists(m.w / "f") and text(m.w / "f") == "back", "it is back", 3)
 
 
+@pytest.mark.core
+@pytest.mark.options("attr_timeout=60")
+@pytest.mark.parametrize("look", [lambda m: os.stat(m.w / "f"), lambda m: sh("ls -l", m.w),
+                                  lambda m: get(m.w / "f")], ids=["stat", "list", "read"])
+def test_an_open_sees_the_guests_contents_whatever_is_believed(m, look):
+    path = guest_path(m, "f")
+    path.write_text("one")
+    look(m)
+    path.write_text("longer than before")
+    with open(m.w / "f", "rb") as file:
+        assert file.read() == b"longer than before"
+        assert os.fstat(file.fileno()).st_size == 18
+    assert os.stat(m.w / "f").st_size == 18
+    path.write_text("short")
+    assert get(m.w / "f") == b"short"
+    assert os.stat(m.w / "f").st_size == 5
+
+
+@pytest.mark.core
+@pytest.mark.options("attr_timeout=60")
+def test_a_file_that_the_guest_removed_can_be_made_anew(m):
+    for name, flags in (("new", os.O_TRUNC), ("more", os.O_APPEND), ("own", os.O_EXCL)):
+        path = guest_path(m, name)
+        path.write_text("the guest's")
+        os.stat(m.w / name)
+        path.unlink()
+        with fails(errno.ENOENT):
+            os.open(m.w / name, os.O_WRONLY)
+        fd = os.open(m.w / name, os.O_WRONLY | os.O_CREAT | flags)
+        os.write(fd, b"made here")
+        os.close(fd)
+        assert path.read_text() == "made here"
+
+
 def test_same_size_and_time_in_the_guest_still_shows(m):
     """A change that keeps size and mtime is seen by its ctime."""
     path = guest_path(m, "f")

@@ -41,7 +41,7 @@ static void unlinked_open_file_goes_on(void **state)
 	assert_int_equal(attr.st.st_size, 2);
 	node->ops->release(node, &call, &file);
 	assert_int_equal(getattr(node, &attr), -ENOENT);
-	assert_int_equal(open_node(node, O_RDONLY, &file), -ENOENT);
+	assert_int_equal(open_node(node, O_RDONLY, &file), -ESTALE);
 	vn_unref(node);
 }
 
@@ -200,6 +200,34 @@ static void open_of_a_replaced_file(void **state)
 	vn_unref(again);
 }
 
+/* Only who was told the old size has to be told; and a name that is gone is no ENOENT yet. */
+static void open_tells_of_changes(void **state)
+{
+	struct vn_file file = { 0 };
+	struct vn_attr attr;
+	struct vnode *node;
+
+	(void)state;
+	fake_put("f", "old");
+	node = must_find(root, "f");
+	assert_int_equal(open_node(node, O_RDONLY, &file), 0);
+	assert_false(file.changed);
+	node->ops->release(node, &call, &file);
+	fake_put("f", "longer");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(open_node(node, O_RDONLY, &file), 0);
+		assert_true(file.changed);
+		node->ops->release(node, &call, &file);
+	}
+	assert_int_equal(getattr(node, &attr), 0);
+	assert_int_equal(open_node(node, O_RDONLY, &file), 0);
+	assert_false(file.changed);
+	node->ops->release(node, &call, &file);
+	assert_int_equal(unlinkat(fake.root, "f", 0), 0);
+	assert_int_equal(open_node(node, O_RDONLY, &file), -ESTALE);
+	vn_unref(node);
+}
+
 static void create_and_write(void **state)
 {
 	struct vn_file file = { .flags = O_CREAT | O_EXCL | O_RDWR };
@@ -303,6 +331,7 @@ int main(void)
 		TEST(paths_that_move_are_built_again),
 		TEST(link_gets_a_node_of_its_own),
 		TEST(open_of_a_replaced_file),
+		TEST(open_tells_of_changes),
 		TEST(create_and_write),
 		TEST(sync_write_flushes_each),
 		TEST(read_only_asks_nothing),
