@@ -227,6 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.news = PTHREAD_COND_INITIALIZER,
 	};
 	pthread_t speaker, listener;
+	const struct sess_client nobody = { 0 };
 	struct error err = { 0 };
 	struct sess sess;
 	int ends[2];
@@ -239,7 +240,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client.data = data + 1;
 	client.size = harmless(data + 1, size - 1, &client.calls);
 	client.piece = data[0] + 1u;
-	REQUIRE(sess_open(agent, ends[1], &sess, &err) == 0);
+	REQUIRE(sess_open(agent, ends[1], &nobody, &sess, &err) == 0);
 	REQUIRE(pthread_create(&speaker, NULL, speak, &client) == 0);
 	REQUIRE(pthread_create(&listener, NULL, listen_to, &client) == 0);
 	sess_serve(&sess, "", 0);
