@@ -20,6 +20,7 @@
 #define HANGUP_GRACE 5.0   /* seconds between HUP and KILL */
 #define KILL_GRACE 2.0     /* seconds for KILL to take its effect */
 #define CLOSE_SECONDS 10.0 /* for the agent's own wait, should there be one after all */
+#define LATE_SECONDS 0.1   /* for an agent to read the terminal of a shell that has ended */
 
 static void fill(const struct line_shell *from, struct proc_shell *out)
 {
@@ -64,23 +65,14 @@ int lproc_shell_open(struct guest *guest, const struct call *call, const char *i
 	return rc;
 }
 
-ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const char *id,
-			 int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
-			 struct error *err)
+/* One request, for at most CHARS. */
+static ssize_t read_once(struct guest *guest, const struct call *call, const char *id,
+			 int64_t cursor, int64_t chars, void *bytes, size_t size,
+			 struct proc_shell *out, struct error *err)
 {
-	struct error own = { 0 };
-	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
-							     LIMIT_SHELL_READ;
 	struct line_shell shell = { 0 };
-	ssize_t rc = proc_check_name("shell", id, err);
+	ssize_t rc = proc_error(line_read_shell(guest, call, id, cursor, chars, &shell, err), err);
 
-	err = err ? err : &own;
-	if (rc)
-		return rc;
-	if (chars == 0 || cursor < 0)
-		return error_set(err, EINVAL, "a shell is read from a cursor, %d bytes or more",
-				 UTF8_MAX);
-	rc = proc_error(line_read_shell(guest, call, id, cursor, chars, &shell, err), err);
 	if (!rc && shell.output.len > size)
 		rc = error_set(err, EPROTO, "the guest sent more of shell %s than was asked for",
 			       id);
@@ -95,6 +87,34 @@ ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const cha
 	}
 	line_shell_free(&shell);
 	return rc;
+}
+
+/*
+ * The agent of the field knows that a shell has ended before it has read its terminal to the end: what ended without
+ * another word is asked once more, a moment later.
+ */
+ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const char *id,
+			 int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
+			 struct error *err)
+{
+	struct error own = { 0 };
+	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
+							     LIMIT_SHELL_READ;
+	ssize_t rc = proc_check_name("shell", id, err);
+
+	err = err ? err : &own;
+	if (rc)
+		return rc;
+	if (chars == 0 || cursor < 0)
+		return error_set(err, EINVAL, "a shell is read from a cursor, %d bytes or more",
+				 UTF8_MAX);
+	rc = read_once(guest, call, id, cursor, chars, bytes, size, out, err);
+	if (rc || strcmp(out->state, "stopped") != 0)
+		return rc;
+	rc = call_sleep(call, LATE_SECONDS);
+	if (rc)
+		return error_set(err, (int)-rc, "shell %s has ended, and may have more to say", id);
+	return read_once(guest, call, id, cursor, chars, bytes, size, out, err);
 }
 
 /*
