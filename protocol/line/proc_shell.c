@@ -21,6 +21,8 @@
 #define KILL_GRACE 2.0     /* seconds for KILL to take its effect */
 #define CLOSE_SECONDS 10.0 /* for the agent's own wait, should there be one after all */
 #define LATE_SECONDS 0.1   /* for an agent to read the terminal of a shell that has ended */
+#define LATE_ANSWERS 5     /* or the time of so many answers: a guest that is busy takes longer */
+#define LATE_AT_MOST 1.0
 
 static void fill(const struct line_shell *from, struct proc_shell *out)
 {
@@ -89,6 +91,15 @@ static ssize_t read_once(struct guest *guest, const struct call *call, const cha
 	return rc;
 }
 
+static double late_seconds(int64_t took)
+{
+	double seconds = LATE_ANSWERS * (double)took / 1e9;
+
+	if (seconds < LATE_SECONDS)
+		return LATE_SECONDS;
+	return seconds < LATE_AT_MOST ? seconds : LATE_AT_MOST;
+}
+
 /*
  * The agent of the field knows that a shell has ended before it has read its terminal to the end: what ended without
  * another word is asked once more, a moment later.
@@ -100,6 +111,7 @@ ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const cha
 	struct error own = { 0 };
 	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
 							     LIMIT_SHELL_READ;
+	int64_t asked_at = call_now();
 	ssize_t rc = proc_check_name("shell", id, err);
 
 	err = err ? err : &own;
@@ -111,7 +123,7 @@ ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const cha
 	rc = read_once(guest, call, id, cursor, chars, bytes, size, out, err);
 	if (rc || strcmp(out->state, "stopped") != 0)
 		return rc;
-	rc = call_sleep(call, LATE_SECONDS);
+	rc = call_sleep(call, late_seconds(call_now() - asked_at));
 	if (rc)
 		return error_set(err, (int)-rc, "shell %s has ended, and may have more to say", id);
 	return read_once(guest, call, id, cursor, chars, bytes, size, out, err);
