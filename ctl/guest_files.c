@@ -36,6 +36,14 @@ const char *cguest_state_name(enum guest_state state)
 
 /* status */
 
+/* NULL while it is not settled: our agent may be on its way. */
+static const char *dialect_name(const struct link_info *link)
+{
+	if (!link->decided)
+		return NULL;
+	return link->dialect == DIALECT_SESSION ? "session/1" : "line";
+}
+
 static int status_text(struct object *object, const struct call *call, struct buf *out,
 		       struct error *err)
 {
@@ -53,7 +61,7 @@ static int status_text(struct object *object, const struct call *call, struct bu
 	text_str(out, "state", cguest_state_name(status.state));
 	text_str(out, "address", address);
 	text_str(out, "transport", status.transport);
-	text_str(out, "dialect", link.dialect == DIALECT_SESSION ? "session/1" : "line");
+	text_str(out, "dialect", dialect_name(&link));
 	text_str(out, "agent", link.agent[0] ? link.agent : NULL);
 	text_str(out, "agent_build", link.build[0] ? link.build : NULL);
 	text_str(out, "agent_delivered", link.delivered ? "yes" : "no");

@@ -45,6 +45,11 @@ static struct ctl *self(struct object *object)
 
 /* Files */
 
+static int by_name(const void *one, const void *other)
+{
+	return strcmp((*(struct object *const *)one)->name, (*(struct object *const *)other)->name);
+}
+
 /* Calls EACH for every guest, in the order of their names. */
 static int each_guest(struct object *root, struct buf *out,
 		      void (*each)(struct cguest *guest, const struct guest_status *status,
@@ -54,6 +59,8 @@ static int each_guest(struct object *root, struct buf *out,
 	size_t count = 0;
 	int rc = tree_members(root, &guests, &count);
 
+	if (count)
+		qsort(guests, count, sizeof(*guests), by_name);
 	for (size_t i = 0; i < count; i++) {
 		struct cguest *guest = (struct cguest *)guests[i];
 		struct guest_status status;

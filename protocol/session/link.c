@@ -249,7 +249,7 @@ bool link_probe(struct link *link, const struct call *call)
 
 	pthread_mutex_lock(&link->lock);
 	others = link->making || link->ended;
-	mine = !others && link->decided && link->info.dialect == DIALECT_SESSION;
+	mine = !others && link->info.decided && link->info.dialect == DIALECT_SESSION;
 	if (mine)
 		claim(link);
 	pthread_mutex_unlock(&link->lock);
@@ -269,7 +269,7 @@ int link_dialect(struct link *link, const struct call *call, enum dialect *out, 
 	int rc = 0;
 
 	pthread_mutex_lock(&link->lock);
-	while (rc == 0 && !link->decided)
+	while (rc == 0 && !link->info.decided)
 		rc = get_made(link, call, err);
 	*out = link->info.dialect;
 	pthread_mutex_unlock(&link->lock);
@@ -293,7 +293,7 @@ static int get_mux(struct link *link, const struct call *call, struct mux **out,
 		if (tries++ == MAX_TRIES)
 			rc = error_set(err, EIO,
 				       "each session of the guest's agent breaks at once");
-		else if (link->decided && link->info.dialect == DIALECT_LINE)
+		else if (link->info.decided && link->info.dialect == DIALECT_LINE)
 			rc = error_set(err, EOPNOTSUPP, "the guest has no session: %s",
 				       link->info.why_line);
 		else

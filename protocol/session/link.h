@@ -70,6 +70,7 @@ int link_call(struct link *link, const struct call *call, enum session_op op,
 	      const struct buf *args, struct buf *reply, uint64_t *generation, struct error *err);
 
 struct link_info {
+	bool decided; /* which dialect it is, for good; nothing of the rest counts before */
 	enum dialect dialect;
 	char agent[64]; /* name and version, "" for unknown */
 	char build[65];

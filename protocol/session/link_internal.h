@@ -36,7 +36,6 @@ struct link {
 	pthread_mutex_t lock;
 	struct link_waiter *waiters; /* lock */
 	struct link_info info;       /* lock */
-	bool decided;                /* lock; info.dialect is for good */
 	bool ended;                  /* lock */
 	struct mux *mux;             /* lock; a reference; the last session, maybe dead; or NULL */
 	uint64_t generation;         /* lock; of mux */

@@ -102,8 +102,9 @@ static int install(struct link *link, struct hello *hello, uint32_t port, struct
 	link->generation++;
 	link->silent = false;
 	link->port = port;
-	link->decided = true;
-	link->info = (struct link_info){ .dialect = DIALECT_SESSION, .delivered = port != 0 };
+	link->info = (struct link_info){ .decided = true,
+					 .dialect = DIALECT_SESSION,
+					 .delivered = port != 0 };
 	memcpy(link->info.agent, hello->agent, sizeof(link->info.agent));
 	memcpy(link->info.build, hello->build, sizeof(link->info.build));
 	if (link->ended) {
@@ -154,8 +155,7 @@ static int ask_delivered(struct link *link, const struct call *call, bool probe,
 static void decide_line(struct link *link, const char *why)
 {
 	pthread_mutex_lock(&link->lock);
-	link->decided = true;
-	link->info = (struct link_info){ .dialect = DIALECT_LINE };
+	link->info = (struct link_info){ .decided = true, .dialect = DIALECT_LINE };
 	snprintf(link->info.why_line, sizeof(link->info.why_line), "%.255s", why);
 	pthread_mutex_unlock(&link->lock);
 }
@@ -183,7 +183,7 @@ static bool is_for_good(struct link *link, int rc)
 	bool decided;
 
 	pthread_mutex_lock(&link->lock);
-	decided = link->decided;
+	decided = link->info.decided;
 	pthread_mutex_unlock(&link->lock);
 	if (decided || is_gone(link->guest))
 		return false;
@@ -239,7 +239,7 @@ static int settle(struct link *link, const struct call *call, struct hello *own,
 		guest_set_machine(link->guest, own->machine);
 	link_greeted(link);
 	pthread_mutex_lock(&link->lock);
-	line = link->decided && link->info.dialect == DIALECT_LINE;
+	line = link->info.decided && link->info.dialect == DIALECT_LINE;
 	pthread_mutex_unlock(&link->lock);
 	if (line)
 		return 0;

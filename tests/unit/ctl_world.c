@@ -136,7 +136,7 @@ struct link *guest_link(struct guest *guest)
 void link_get_info(struct link *link, struct link_info *out)
 {
 	(void)link;
-	*out = (struct link_info){ .dialect = DIALECT_LINE };
+	*out = (struct link_info){ .decided = !world_is_gone(), .dialect = DIALECT_LINE };
 }
 
 void guest_get_status(struct guest *guest, struct guest_status *out)

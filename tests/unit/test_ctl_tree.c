@@ -264,6 +264,7 @@ static void test_root_files(void **state)
 	has(top, "dev/status", "address unix:/run/dev.sock\n");
 	has(top, "dev/status", "round_trip_ms 2.500\n");
 	has(top, "dev/status", "machine x86_64\n");
+	has(top, "dev/status", "dialect line\n");
 }
 
 static void test_attach(void **state)
@@ -362,6 +363,7 @@ static void test_guest_verbs(void **state)
 	world_gone(true);
 	assert_int_equal(fake_echo(top, "dev/ctl", "reconnect\n"), -ENOTCONN);
 	has(top, "dev/status", "state gone\n");
+	has(top, "dev/status", "dialect null\n"); /* it was never asked */
 }
 
 static void test_events(void **state)

@@ -65,8 +65,10 @@ static void test_line_dialect(void **state)
 
 	(void)state;
 	line_answer(guest, answer, sizeof(answer));
+	assert_false(info_of(guest).decided);
 	assert_int_equal(link_dialect(guest_link(guest), &call, &dialect, &err), 0);
 	assert_int_equal(dialect, DIALECT_LINE);
+	assert_true(info_of(guest).decided);
 	assert_string_equal(status_of(guest).machine, "m68k");
 	assert_int_equal(link_mux(guest_link(guest), &call, &mux, &err), -EOPNOTSUPP);
 	assert_int_equal(ask(guest, OP_INFO, &err), -EOPNOTSUPP);
