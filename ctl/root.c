@@ -60,7 +60,7 @@ static int each_guest(struct object *root, struct buf *out,
 	int rc = tree_members(root, &guests, &count);
 
 	if (count)
-		qsort(guests, count, sizeof(*guests), by_name);
+		qsort(guests, count, sizeof(struct object *), by_name);
 	for (size_t i = 0; i < count; i++) {
 		struct cguest *guest = (struct cguest *)guests[i];
 		struct guest_status status;
