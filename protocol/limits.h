@@ -16,6 +16,8 @@
 #define LIMIT_REPLY_DEPTH 32                  /* levels of nesting in a reply */
 #define LIMIT_REPLY_CONTAINERS (256u << 10)   /* objects and arrays in a reply */
 #define LIMIT_REPLY_ITEMS (2u << 20)          /* values in a reply, keys counted too */
+#define LIMIT_REQUEST_CONTAINERS 256          /* the same in a request */
+#define LIMIT_REQUEST_ITEMS 4096              /* likewise */
 #define LIMIT_ERROR_TEXT (4u << 10)           /* error text shown to people */
 #define LIMIT_EXPORT_HEADER (64u << 10)       /* header object of an export */
 #define LIMIT_HELLO_LINE (64u << 10)          /* a session's answer to hello */
@@ -52,7 +54,10 @@
 #define LIMIT_AGENT_LISTENERS 16              /* addresses it listens on */
 #define LIMIT_AGENT_SHELLS 256                /* open at once */
 #define LIMIT_AGENT_SERVICES 4096             /* names it knows */
-#define LIMIT_AGENT_TRANSCRIPT (16u << 20)    /* of one shell; the oldest goes */
+#define LIMIT_AGENT_SERVICE_TEXT (4u << 20)   /* the commands of them all */
+#define LIMIT_AGENT_TRANSCRIPT (16u << 20)    /* of all shells, evenly; the oldest goes */
+#define LIMIT_AGENT_HELD (8u << 20)           /* what waits for clients, of them all */
+#define LIMIT_AGENT_FILES 8192                /* open for all sessions */
 #define LIMIT_AGENT_SHELL_INPUT (1u << 20)    /* that one shell has not read yet */
 #define LIMIT_AGENT_REDACT_VALUES 256         /* secrets of one shell */
 #define LIMIT_AGENT_LIST_DEPTH 256            /* directories of one recursive listing */

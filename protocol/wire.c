@@ -117,19 +117,24 @@ static struct survey survey_text(const char *text, size_t len)
 	return survey;
 }
 
-static int survey_check(const struct survey *survey, struct error *err)
+/* Objects and arrays, and values. */
+struct parts {
+	size_t containers, items;
+};
+
+static int survey_check(const struct survey *survey, const struct parts *most, struct error *err)
 {
 	if (survey->deepest > LIMIT_REPLY_DEPTH)
 		return error_set(err, EPROTO,
 				 "message is more than %d levels deep, and must be a JSON object "
 				 "within that limit",
 				 LIMIT_REPLY_DEPTH);
-	if (survey->containers > LIMIT_REPLY_CONTAINERS || survey->items > LIMIT_REPLY_ITEMS)
+	if (survey->containers > most->containers || survey->items > most->items)
 		return error_set(
 			err, EPROTO,
-			"message has more than %u objects and arrays or more than %u items, "
+			"message has more than %zu objects and arrays or more than %zu items, "
 			"and must be a JSON object within that limit",
-			LIMIT_REPLY_CONTAINERS, LIMIT_REPLY_ITEMS);
+			most->containers, most->items);
 	return 0;
 }
 
@@ -208,7 +213,7 @@ static void rewrite(struct buf *out, const char *text, size_t len)
 	buf_add(out, text + plain, len - plain);
 }
 
-json_t *wire_parse(const char *text, size_t len, struct error *err)
+static json_t *parse(const char *text, size_t len, const struct parts *most, struct error *err)
 {
 	struct survey survey = survey_text(text, len);
 	autobuf struct buf rewritten;
@@ -216,7 +221,7 @@ json_t *wire_parse(const char *text, size_t len, struct error *err)
 	json_t *object;
 
 	buf_init(&rewritten, 4 * len + 1); /* the worst: a 4-byte character as 4 stand-ins */
-	if (survey_check(&survey, err) < 0)
+	if (survey_check(&survey, most, err) < 0)
 		return NULL;
 	if (survey.rewrite) {
 		rewrite(&rewritten, text, len);
@@ -238,6 +243,20 @@ json_t *wire_parse(const char *text, size_t len, struct error *err)
 		return NULL;
 	}
 	return object;
+}
+
+json_t *wire_parse(const char *text, size_t len, struct error *err)
+{
+	static const struct parts most = { LIMIT_REPLY_CONTAINERS, LIMIT_REPLY_ITEMS };
+
+	return parse(text, len, &most, err);
+}
+
+json_t *wire_parse_request(const char *text, size_t len, struct error *err)
+{
+	static const struct parts most = { LIMIT_REQUEST_CONTAINERS, LIMIT_REQUEST_ITEMS };
+
+	return parse(text, len, &most, err);
 }
 
 static size_t put_escape(char *out, uint32_t unit)

@@ -22,6 +22,8 @@
  * ("... must be a JSON object") for anything else.
  */
 json_t *wire_parse(const char *text, size_t len, struct error *err);
+/* The same for a request, which is of fewer parts. */
+json_t *wire_parse_request(const char *text, size_t len, struct error *err);
 
 /*
  * One line without the newline, ", " and ": " between items, keys in the order of

@@ -28,6 +28,7 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 	if (!agent)
 		return error_set(err, ENOMEM, "out of memory");
 	agent->options = *options;
+	budget_init(&agent->held, LIMIT_AGENT_HELD);
 	/* What our children leave behind comes to us, not to a pid 1 that may not reap. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "protocol/agent/budget.h"
 #include "protocol/error.h"
 
 struct children;
@@ -37,6 +38,7 @@ struct agent {
 	struct shells *shells;
 	struct services *services;
 	struct sess_room *sessions;
+	struct budget held; /* what waits for clients, or for what they asked for */
 };
 
 /* Call it before any other thread is made: it blocks SIGCHLD, ignores SIGPIPE. */

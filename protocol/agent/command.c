@@ -24,14 +24,21 @@
 /* For the reaper's word on one that was killed. */
 #define KILL_MS 2000
 
+void command_drop_spec(struct command *command)
+{
+	budget_give(&command->commands->agent->held, command->held);
+	command->held = 0;
+	environment_free(move_ptr(command->argv));
+	environment_free(move_ptr(command->env));
+	free(move_ptr(command->host_cwd));
+}
+
 static void command_free(struct command *command)
 {
 	if (command->input >= 0)
 		close(command->input);
 	child_unref(command->child);
-	environment_free(command->argv);
-	environment_free(command->env);
-	free(command->host_cwd);
+	command_drop_spec(command);
 	pthread_mutex_destroy(&command->lock);
 	free(command);
 }
@@ -108,6 +115,17 @@ static int list(struct commands *commands, struct command *command, const char *
 	return rc;
 }
 
+/* One that waits for its input may wait for long. */
+static int hold(struct command *command, struct error *err)
+{
+	size_t size = environment_size(command->argv) + environment_size(command->env);
+
+	if (!budget_take(&command->commands->agent->held, size))
+		return error_set(err, EAGAIN, "too many commands wait for their input: try again");
+	command->held = size;
+	return 0;
+}
+
 int commands_start(struct commands *commands, struct command_spec *spec, struct command **out,
 		   struct error *err)
 {
@@ -117,7 +135,9 @@ int commands_start(struct commands *commands, struct command_spec *spec, struct 
 
 	if (!command)
 		return error_set(err, ENOMEM, "out of memory");
-	rc = list(commands, command, spec->id, err);
+	rc = command->spool ? hold(command, err) : 0;
+	if (rc == 0)
+		rc = list(commands, command, spec->id, err);
 	if (rc < 0) {
 		command_free(command);
 		return rc;

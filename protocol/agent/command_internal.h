@@ -48,6 +48,7 @@ struct command {
 	char **argv;                 /* lock; owned; until it runs, as the next two */
 	char *host_cwd;              /* lock */
 	char **env;                  /* lock */
+	size_t held;                 /* lock; of these, in the agent's budget, while it waits */
 	struct child *child;         /* lock; once it runs */
 	double started_at, ended_at; /* lock */
 	int64_t ended_ms;            /* lock; of clock_ms() */
@@ -71,6 +72,8 @@ int64_t command_tend(struct command *command, int64_t now);
 
 /* command.c */
 
+/* Hold the lock, or be the only one to have it.  Frees what it was to be started with. */
+void command_drop_spec(struct command *command);
 /* It has ended: for who waits for that, and for who has to forget it. */
 void command_tell_end(struct command *command);
 

@@ -182,9 +182,7 @@ int command_run(struct command *command, bool stream, struct error *err)
 	command->started_at = clock_epoch();
 	if (command->timeout_ms)
 		command->limit = clock_ms() + command->timeout_ms;
-	environment_free(move_ptr(command->argv));
-	environment_free(move_ptr(command->env));
-	free(move_ptr(command->host_cwd));
+	command_drop_spec(command);
 	return 0;
 }
 

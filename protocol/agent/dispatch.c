@@ -119,7 +119,7 @@ static int receive(struct peer *peer, json_t **out, struct error *err)
 				 LIMIT_REQUEST_LINE);
 	if (rc < 0)
 		return error_set(err, -rc, "cannot read the request: %s", strerror(-rc));
-	*out = wire_parse(buf_str(&line), line.len, err);
+	*out = wire_parse_request(buf_str(&line), line.len, err);
 	return *out ? 0 : -err->code;
 }
 

@@ -18,6 +18,15 @@ struct list {
 	size_t count, room;
 };
 
+size_t environment_size(char *const *env)
+{
+	size_t size = 0;
+
+	for (; env && *env; env++)
+		size += strlen(*env) + 1;
+	return size;
+}
+
 void environment_free(char **env)
 {
 	for (size_t i = 0; env && env[i]; i++)

@@ -12,6 +12,8 @@
 int environment_make(const struct request *request, const char *const *extra, char ***out,
 		     struct error *err);
 void environment_free(char **env);
+/* Bytes of all strings of ENV, or of any such array; NULL is an empty one. */
+size_t environment_size(char *const *env);
 
 /* A variable's value in ENV, NULL if it has none. */
 const char *environment_get(char *const *env, const char *name);

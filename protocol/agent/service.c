@@ -255,6 +255,26 @@ static int begin_change(struct service *service, struct error *err)
 	return 0;
 }
 
+/* What is known of services is kept for good: their commands are no longer, all together, than this. */
+static int check_room(struct services *services, const struct service_spec *spec, struct error *err)
+{
+	size_t sum = strlen(spec->command);
+	struct service *service;
+
+	pthread_mutex_lock(&services->lock);
+	for (service = services->by_name; service; service = service->hh.next) {
+		pthread_mutex_lock(&service->lock);
+		if (service->record.command && strcmp(service->name, spec->name) != 0)
+			sum += strlen(service->record.command);
+		pthread_mutex_unlock(&service->lock);
+	}
+	pthread_mutex_unlock(&services->lock);
+	if (sum <= LIMIT_AGENT_SERVICE_TEXT)
+		return 0;
+	return error_set(err, ENOSPC, "the commands of all services have more than %u bytes",
+			 LIMIT_AGENT_SERVICE_TEXT);
+}
+
 int services_start(struct services *services, const struct service_spec *spec,
 		   struct service_record *out, struct error *err)
 {
@@ -263,7 +283,9 @@ int services_start(struct services *services, const struct service_spec *spec,
 
 	if (!service)
 		return -ENOMEM;
-	rc = begin_change(service, err);
+	rc = check_room(services, spec, err);
+	if (rc == 0)
+		rc = begin_change(service, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&service->lock);
@@ -311,24 +333,6 @@ int services_peek(struct services *services, const char *name, struct service_pe
 	};
 	pthread_mutex_unlock(&service->lock);
 	return 0;
-}
-
-bool services_are_running(struct services *services)
-{
-	struct service *service, *next;
-	bool running = false;
-
-	pthread_mutex_lock(&services->lock);
-	HASH_ITER (hh, services->by_name, service, next) {
-		pthread_mutex_lock(&service->lock);
-		if (service->known) {
-			service_look_after(service);
-			running |= service->record.state == SERVICE_RUNNING;
-		}
-		pthread_mutex_unlock(&service->lock);
-	}
-	pthread_mutex_unlock(&services->lock);
-	return running;
 }
 
 int services_dir(const struct services *services)

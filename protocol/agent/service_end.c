@@ -168,3 +168,21 @@ int services_stop(struct services *services, const char *name, struct service_re
 
 	return rc < 0 ? rc : services_stop_run(services, name, &run, out, err);
 }
+
+bool services_are_running(struct services *services)
+{
+	struct service *service;
+	bool running = false;
+
+	pthread_mutex_lock(&services->lock);
+	for (service = services->by_name; service; service = service->hh.next) {
+		pthread_mutex_lock(&service->lock);
+		if (service->known) {
+			service_look_after(service);
+			running |= service->record.state == SERVICE_RUNNING;
+		}
+		pthread_mutex_unlock(&service->lock);
+	}
+	pthread_mutex_unlock(&services->lock);
+	return running;
+}

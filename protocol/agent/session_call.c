@@ -21,13 +21,17 @@
 struct sess_call *sess_call_new(struct sess *sess, const struct sess_op *op, uint32_t id,
 				uint32_t deadline_ms, const void *args, size_t len)
 {
-	struct sess_call *call = calloc(1, sizeof(*call));
+	struct budget *held = &sess->agent->held;
+	struct sess_call *call;
 
-	if (!call)
+	if (!budget_take(held, sizeof(*call) + len))
 		return NULL;
-	call->args = malloc(len + 1);
-	if (!call->args) {
+	call = calloc(1, sizeof(*call));
+	if (call)
+		call->args = malloc(len + 1);
+	if (!call || !call->args) {
 		free(call);
+		budget_give(held, sizeof(*call) + len);
 		return NULL;
 	}
 	memcpy(call->args, args, len);
@@ -46,14 +50,23 @@ struct sess_call *sess_call_new(struct sess *sess, const struct sess_op *op, uin
 	return call;
 }
 
+void sess_call_drop_args(struct sess_call *call)
+{
+	budget_give(&call->sess->agent->held, call->args_len);
+	free(call->args);
+	call->args = NULL;
+	call->args_len = 0;
+}
+
 void sess_call_free(struct sess_call *call)
 {
+	sess_call_drop_args(call);
+	budget_give(&call->sess->agent->held, sizeof(*call));
 	pthread_mutex_destroy(&call->lock);
 	call_event_destroy(&call->event);
 	cancel_destroy(&call->cancel);
 	buf_free(&call->tail);
 	free(call->ring);
-	free(call->args);
 	free(call);
 }
 

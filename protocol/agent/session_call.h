@@ -64,8 +64,8 @@ struct sess_call {
 	bool timed;              /* it has a deadline */
 	bool changing;           /* it has begun a change at its session's fence */
 	bool upload;             /* the room counts it */
-	bool queued;             /* the room's lock */
-	struct sess_call *next;  /* the room's lock */
+	bool queued;             /* the workers' lock */
+	struct sess_call *next;  /* the workers' lock */
 	struct sess_call *chain; /* the table's lock */
 };
 
@@ -104,12 +104,15 @@ int sess_call_post(struct sess_call *call, const void *bytes, size_t len);
 ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len);
 
 /*
- * Between the reader and a call.  sess_call_new: a slow call with a copy of ARGS, NULL when out of memory.
+ * Between the reader and a call.  sess_call_new: a slow call with a copy of ARGS, NULL when out of memory, or where
+ * too much is kept already.
  * sess_call_feed: a piece of an upload; -EPROTO where it is over what was granted.
  */
 struct sess_call *sess_call_new(struct sess *sess, const struct sess_op *op, uint32_t id,
 				uint32_t deadline_ms, const void *args, size_t len);
 void sess_call_free(struct sess_call *call);
+/* For who parks it: what was asked is known. */
+void sess_call_drop_args(struct sess_call *call);
 int sess_call_feed(struct sess_call *call, const void *bytes, size_t len, bool last);
 void sess_call_give_credit(struct sess_call *call, uint32_t more);
 void sess_call_stop(struct sess_call *call, bool timed_out);

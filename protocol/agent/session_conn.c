@@ -162,7 +162,7 @@ static int begin_slow(struct reader *reader, const struct sess_op *op, uint32_t 
 	if (!call) {
 		if (op->stream == SESS_UP)
 			sess_room_end_upload(sess->room);
-		return answer(reader, id, -ENOMEM, "out of memory");
+		return answer(reader, id, -EAGAIN, "too much at once: try again");
 	}
 	call->upload = op->stream == SESS_UP;
 	rc = sess_table_add(&sess->calls, call);
@@ -176,7 +176,7 @@ static int begin_slow(struct reader *reader, const struct sess_op *op, uint32_t 
 		sess_call_run(call);
 		return 0;
 	}
-	rc = sess_room_submit(sess->room, call);
+	rc = sess_workers_submit(sess_room_workers(sess->room), call);
 	if (rc < 0)
 		sess_call_finish(call, rc, NULL, NULL);
 	return 0;
@@ -232,7 +232,7 @@ static void cancel(struct sess_call *call, void *arg)
 	struct sess_call **ours = arg;
 
 	sess_call_stop(call, false);
-	if (sess_room_withdraw(call->sess->room, call))
+	if (sess_workers_withdraw(sess_room_workers(call->sess->room), call))
 		*ours = call;
 }
 
@@ -314,7 +314,7 @@ static void expire(struct sess_call *call, void *arg)
 		return;
 	}
 	sess_call_stop(call, true);
-	if (sess_room_withdraw(call->sess->room, call)) {
+	if (sess_workers_withdraw(sess_room_workers(call->sess->room), call)) {
 		call->next = expiry->withdrawn;
 		expiry->withdrawn = call;
 	}

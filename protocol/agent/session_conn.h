@@ -22,6 +22,7 @@
 #include "protocol/agent/session_room.h"
 #include "protocol/agent/session_send.h"
 #include "protocol/agent/session_table.h"
+#include "protocol/agent/session_workers.h"
 #include "protocol/buf.h"
 #include "protocol/session/frame.h"
 
@@ -36,7 +37,8 @@ struct sess {
 	struct proc_line line; /* the sender's, to the hub that waits for it */
 	struct sess_table calls;
 	struct sess_handles handles;
-	struct sess *prev, *next; /* the room's lock */
+	struct sess *prev, *next;     /* the room's lock */
+	unsigned running[SESS_LANES]; /* the workers' lock; slow calls that one has */
 };
 
 /*

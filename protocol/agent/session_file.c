@@ -147,6 +147,8 @@ int sess_op_open(struct sess_call *call, struct unpack *args, struct buf *result
 	if (rc == -EMFILE)
 		return error_set(err, EMFILE, "this session has %d files open already",
 				 SESS_MAX_HANDLES);
+	if (rc == -ENFILE)
+		return error_set(err, ENFILE, "this agent has too many files open already");
 	if (rc < 0)
 		return sess_path_fail(err, -rc, path);
 	call->last_handle = number;

@@ -15,19 +15,24 @@ _Static_assert(SESS_MAX_HANDLES <= SLOT_MASK + 1, "a slot's number must fit");
 
 #define FIRST_ROOM 64
 
-void sess_handles_init(struct sess_handles *handles)
+void sess_handles_init(struct sess_handles *handles, struct budget *files)
 {
-	*handles = (struct sess_handles){ 0 };
+	*handles = (struct sess_handles){ .files = files };
 	pthread_mutex_init(&handles->lock, NULL);
+}
+
+static void file_close(struct sess_handles *handles, struct sess_file *file)
+{
+	budget_give(handles->files, 1);
+	close(file->fd);
+	free(file);
 }
 
 void sess_handles_destroy(struct sess_handles *handles)
 {
 	for (uint32_t i = 0; i < handles->room; i++) {
-		if (handles->slots[i]) {
-			close(handles->slots[i]->fd);
-			free(handles->slots[i]);
-		}
+		if (handles->slots[i])
+			file_close(handles, handles->slots[i]);
 	}
 	free(handles->slots);
 	free(handles->generations);
@@ -81,8 +86,9 @@ static int place(struct sess_handles *handles, struct sess_file *file, uint32_t 
 
 int sess_handles_add(struct sess_handles *handles, int fd, bool append, uint32_t *number)
 {
-	struct sess_file *file = malloc(sizeof(*file));
-	int rc = -ENOMEM;
+	bool fits = budget_take(handles->files, 1);
+	struct sess_file *file = fits ? malloc(sizeof(*file)) : NULL;
+	int rc = fits ? -ENOMEM : -ENFILE;
 
 	if (file) {
 		*file = (struct sess_file){ .fd = fd, .append = append, .users = 1 };
@@ -91,6 +97,8 @@ int sess_handles_add(struct sess_handles *handles, int fd, bool append, uint32_t
 		pthread_mutex_unlock(&handles->lock);
 	}
 	if (rc < 0) {
+		if (fits)
+			budget_give(handles->files, 1);
 		free(file);
 		close(fd);
 	}
@@ -127,10 +135,8 @@ void sess_handles_put(struct sess_handles *handles, struct sess_file *file)
 	pthread_mutex_lock(&handles->lock);
 	last = !--file->users;
 	pthread_mutex_unlock(&handles->lock);
-	if (last) {
-		close(file->fd);
-		free(file);
-	}
+	if (last)
+		file_close(handles, file);
 }
 
 int sess_handles_remove(struct sess_handles *handles, uint32_t number)

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/agent/budget.h"
+
 #define SESS_MAX_HANDLES 4096
 
 struct sess_file {
@@ -21,6 +23,7 @@ struct sess_file {
 };
 
 struct sess_handles {
+	struct budget *files; /* of all sessions */
 	pthread_mutex_t lock;
 	struct sess_file **slots; /* lock; owned, ROOM of them */
 	uint32_t *generations;    /* lock; owned; of the next file in a slot */
@@ -28,10 +31,10 @@ struct sess_handles {
 	uint32_t hint;            /* lock; where to look for a free slot */
 };
 
-void sess_handles_init(struct sess_handles *handles);
+void sess_handles_init(struct sess_handles *handles, struct budget *files);
 void sess_handles_destroy(struct sess_handles *handles);
 
-/* Takes FD over, also when it fails: -EMFILE, -ENOMEM. */
+/* Takes FD over, also when it fails: -EMFILE, -ENFILE where all sessions have too many, -ENOMEM. */
 int sess_handles_add(struct sess_handles *handles, int fd, bool append, uint32_t *number);
 /* The file NUMBER, until sess_handles_put; NULL where there is none. */
 struct sess_file *sess_handles_get(struct sess_handles *handles, uint32_t number);

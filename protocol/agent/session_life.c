@@ -50,7 +50,7 @@ int sess_open(struct agent *agent, int fd, const struct sess_client *client, str
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
 	sess_table_init(&sess->calls);
-	sess_handles_init(&sess->handles);
+	sess_handles_init(&sess->handles, sess_room_files(sess->room));
 	return 0;
 }
 

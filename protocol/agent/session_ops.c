@@ -31,19 +31,26 @@
 #define BULK(number, function, way)                                                                \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
-		.bulk = true, .changes = (way) == SESS_UP                                          \
+		.lane = SESS_LANE_TRANSFERS, .changes = (way) == SESS_UP                           \
 	}
 
 /* Begun on a worker, and then perhaps parked until there are news of a process. */
 #define PARKED(number, function, way)                                                              \
 	{                                                                                          \
 		.op = (number), .run = (function), .class = SESS_SLOW, .stream = (way),            \
-		.on_news = proc_hub_on_news, .changes = (way) == SESS_UP                           \
+		.on_news = proc_hub_on_news, .changes = (way) == SESS_UP,                          \
+		.lane = (way) == SESS_DOWN ? SESS_LANE_LISTS : SESS_LANE_SHORT                     \
 	}
 
 static const struct sess_op table[] = {
 	QUICK(OP_STAT, sess_op_stat, ATTR),
-	{ .op = OP_LIST, .run = sess_op_list, .class = SESS_SLOW, .stream = SESS_DOWN },
+	{
+		.op = OP_LIST,
+		.run = sess_op_list,
+		.class = SESS_SLOW,
+		.stream = SESS_DOWN,
+		.lane = SESS_LANE_LISTS,
+	},
 	QUICK(OP_READLINK, sess_op_readlink, TEXT),
 	CHANGE(OP_OPEN, sess_op_open, 4 + ATTR),
 	QUICK(OP_CLOSE, sess_op_close, ATTR),

@@ -14,6 +14,9 @@
 enum sess_class { SESS_QUICK, SESS_SLOW };
 enum sess_stream { SESS_NO_STREAM, SESS_DOWN, SESS_UP };
 
+/* Of slow ones: what may be stuck with a client that takes nothing must not keep the others waiting. */
+enum sess_lane { SESS_LANE_SHORT, SESS_LANE_LISTS, SESS_LANE_TRANSFERS };
+
 typedef int (*sess_op_fn)(struct sess_call *call, struct unpack *args, struct buf *result,
 			  struct error *err);
 
@@ -22,7 +25,7 @@ struct sess_op {
 	enum session_op op;
 	enum sess_class class;
 	enum sess_stream stream; /* DATA beside it: to the client, or from it */
-	bool bulk;               /* one of those of which only so many are carried out at once */
+	enum sess_lane lane;     /* of slow ones: of each only so many are carried out at once */
 	bool changes;      /* something in the guest: not to be begun behind the session's fence */
 	bool parks;        /* where slow: it only parks, so it is begun in place */
 	size_t result_max; /* of what may be in a batch: its result is no longer; 0: may not */

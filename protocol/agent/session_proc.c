@@ -15,7 +15,7 @@ int sess_json_parse(struct sess_call *call, struct unpack *args, struct request 
 {
 	size_t len;
 	const char *text = unpack_rest(args, &len);
-	json_t *object = len ? wire_parse(text, len, err) : json_object();
+	json_t *object = len ? wire_parse_request(text, len, err) : json_object();
 
 	*out = (struct request){ .agent = call->sess->agent, .object = object, .tail = -1 };
 	if (object)

@@ -127,6 +127,7 @@ int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *er
 	struct proc_topic *topic = NULL;
 	int rc;
 
+	sess_call_drop_args(item->call);
 	item->hub = hub;
 	item->call->parked = true;
 	item->topic = NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "protocol/agent/environment.h"
 #include "protocol/agent/name.h"
 #include "protocol/agent/service_wish.h"
 #include "protocol/agent/session_conn.h"
@@ -23,10 +24,12 @@ struct start {
 	struct agent *agent;
 	struct sess_call *call; /* NULL when it has been answered */
 	struct service_wish wish;
+	size_t held; /* of it, in the agent's budget */
 };
 
 static void start_free(struct start *start)
 {
+	budget_give(&start->agent->held, start->held);
 	service_wish_free(&start->wish);
 	free(start);
 }
@@ -75,6 +78,17 @@ static void *run_start(void *arg)
 	return NULL;
 }
 
+/* It may be seen through for long: what it takes is counted. */
+static int hold(struct start *start, struct error *err)
+{
+	size_t size = environment_size(start->wish.env) + strlen(start->wish.command);
+
+	if (!budget_take(&start->agent->held, size))
+		return error_set(err, EAGAIN, "too much is being started: try again later");
+	start->held = size;
+	return 0;
+}
+
 int sess_op_service_start(struct sess_call *call, struct unpack *args, struct buf *result,
 			  struct error *err)
 {
@@ -92,6 +106,8 @@ int sess_op_service_start(struct sess_call *call, struct unpack *args, struct bu
 		rc = service_wish_read(&request, &start->wish, err);
 		sess_json_done(&request);
 	}
+	if (rc == 0)
+		rc = hold(start, err);
 	if (rc == 0) {
 		rc = proc_hub_help(start->agent->procs, run_start, start);
 		if (rc == 0)

@@ -1,8 +1,6 @@
 /*
  * session_room.h - what the sessions of an agent share: the workers that run slow operations, how
  * many there may be of what, and the watch.
- *
- * Workers are made as they are needed and end by themselves after some seconds without work.
  */
 #ifndef VSOCKFS_AGENT_SESSION_ROOM_H
 #define VSOCKFS_AGENT_SESSION_ROOM_H
@@ -13,12 +11,13 @@
 #include "protocol/agent/session_call.h"
 
 #define SESS_MAX_SESSIONS 64
-#define SESS_MAX_WORKERS 32
 
 struct agent;
+struct budget;
 struct sess_hub;
 struct sess_room;
 struct sess_verifier;
+struct sess_workers;
 
 int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err);
 /* No session is left.  Waits for the workers. */
@@ -47,10 +46,10 @@ struct sess_room_info {
 };
 void sess_room_get_info(struct sess_room *room, struct sess_room_info *out);
 
-/* Gives CALL to a worker.  -EAGAIN when too much waits already. */
-int sess_room_submit(struct sess_room *room, struct sess_call *call);
-/* Takes it back if no worker has it yet. */
-bool sess_room_withdraw(struct sess_room *room, struct sess_call *call);
+struct sess_workers *sess_room_workers(struct sess_room *room);
+
+/* The files that all sessions may have open. */
+struct budget *sess_room_files(struct sess_room *room);
 
 /* Which guest and which agent this is. */
 struct sess_verifier *sess_room_verifier(struct sess_room *room);

@@ -11,6 +11,7 @@
 #include "protocol/agent/session_ops.h"
 
 #define STACK_SIZE (256u << 10)
+#define MAX_WATCHES 16
 
 /* Lock held. */
 static int start(struct sess_hub *hub)
@@ -28,6 +29,26 @@ static int start(struct sess_hub *hub)
 	pthread_attr_destroy(&attributes);
 	hub->running = hub->busy = rc == 0;
 	return -rc;
+}
+
+/* Lock held.  Whether SESS has as many as a session may have: one is enough for whoever knows what it has. */
+static bool has_many(const struct sess_hub *hub, const struct sess *sess)
+{
+	const struct watcher *watcher;
+	int count = 0;
+
+	for (watcher = hub->watchers; watcher; watcher = watcher->next)
+		count += watcher->call->sess == sess;
+	for (watcher = hub->new_watchers; watcher; watcher = watcher->next)
+		count += watcher->call->sess == sess;
+	return count >= MAX_WATCHES;
+}
+
+static int refuse(int rc, struct error *err)
+{
+	if (rc == -EAGAIN)
+		return error_set(err, EAGAIN, "this session has %d watches already", MAX_WATCHES);
+	return error_set(err, -rc, "cannot start a thread to watch");
 }
 
 int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *result,
@@ -50,14 +71,14 @@ int sess_op_watch(struct sess_call *call, struct unpack *args, struct buf *resul
 	/* Fired already: the thread looks at it in any case. */
 	cancel_set_wake(&call->cancel, sess_hub_wake, hub);
 	pthread_mutex_lock(&hub->lock);
-	rc = start(hub);
+	rc = has_many(hub, call->sess) ? -EAGAIN : start(hub);
 	if (rc == 0)
 		DL_APPEND(hub->new_watchers, watcher);
 	pthread_mutex_unlock(&hub->lock);
 	if (rc != 0) {
 		call->parked = false;
 		free(watcher);
-		return error_set(err, -rc, "cannot start a thread to watch");
+		return refuse(rc, err);
 	}
 	sess_hub_wake(hub);
 	return SESS_PARKED;

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "protocol/agent/child.h"
 #include "protocol/agent/clock.h"
@@ -68,8 +69,10 @@ static void give_input(struct shell *shell)
 	if (shell->input.len) {
 		ssize_t n = write(shell->terminal, shell->input.data, shell->input.len);
 
-		if (n > 0)
+		if (n > 0) {
 			buf_consume(&shell->input, (size_t)n);
+			budget_give(&shell->shells->agent->held, (size_t)n);
+		}
 	}
 	pthread_mutex_unlock(&shell->lock);
 }
@@ -147,6 +150,7 @@ static void shell_release(struct shell *shell)
 	child_unref(shell->child);
 	transcript_free(&shell->transcript);
 	redact_free(&shell->redact);
+	budget_give(&shell->shells->agent->held, shell->input.len);
 	buf_free(&shell->input);
 	pthread_mutex_destroy(&shell->lock);
 	free(shell->cwd);
@@ -164,6 +168,18 @@ static void shell_destroy(struct shell *shell)
 	shell_release(shell);
 }
 
+/* Hold shells->lock.  What all transcripts may take, evenly. */
+static void share_out(struct shells *shells)
+{
+	struct shell *shell;
+
+	DL_FOREACH (shells->all, shell) {
+		pthread_mutex_lock(&shell->lock);
+		transcript_limit(&shell->transcript, LIMIT_AGENT_TRANSCRIPT / shells->count);
+		pthread_mutex_unlock(&shell->lock);
+	}
+}
+
 void shell_unref(struct shell *shell)
 {
 	struct shells *shells = shell->shells;
@@ -171,6 +187,12 @@ void shell_unref(struct shell *shell)
 
 	pthread_mutex_lock(&shells->lock);
 	last = --shell->refs == 0;
+	if (last) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the list */
+		DL_DELETE(shells->all, shell);
+		shells->count--;
+		share_out(shells);
+	}
 	pthread_mutex_unlock(&shells->lock);
 	if (last)
 		shell_destroy(shell);
@@ -269,7 +291,7 @@ int shells_open(struct shells *shells, const struct shell_spec *spec, struct she
 	HASH_FIND_STR(shells->by_id, spec->id, there);
 	if (there)
 		rc = error_set(err, EEXIST, "shell '%s' already exists", spec->id);
-	else if (HASH_COUNT(shells->by_id) >= LIMIT_AGENT_SHELLS)
+	else if (shells->count >= LIMIT_AGENT_SHELLS)
 		rc = error_set(err, EAGAIN, "there are %d shells already: close some",
 			       LIMIT_AGENT_SHELLS);
 	pthread_mutex_unlock(&shells->lock);
@@ -280,6 +302,9 @@ int shells_open(struct shells *shells, const struct shell_spec *spec, struct she
 		shell->refs = 2; /* the table's and the caller's */
 		shell->listed = true;
 		HASH_ADD_STR(shells->by_id, id, shell);
+		DL_APPEND(shells->all, shell);
+		shells->count++;
+		share_out(shells);
 		pthread_mutex_unlock(&shells->lock);
 		*out = shell;
 	}
@@ -336,42 +361,6 @@ void shell_look(struct shell *shell, struct shell_status *status, struct shell_o
 	}
 	pthread_mutex_unlock(&shell->lock);
 	shell_describe_end(shell, status);
-}
-
-int shell_give(struct shell *shell, const char *bytes, size_t len)
-{
-	ssize_t n = 0;
-
-	/* Mostly the terminal takes it at once: then the thread need not be woken for it. */
-	if (!shell->input.len)
-		n = write(shell->terminal, bytes, len);
-	if (n < 0)
-		n = 0;
-	if ((size_t)n == len)
-		return 0;
-	buf_add(&shell->input, bytes + n, len - (size_t)n);
-	if (shell->input.overflow) {
-		shell->input.overflow = false;
-		return -ENOMEM;
-	}
-	shell_notify(shell);
-	return 0;
-}
-
-int shell_type(struct shell *shell, const char *bytes, size_t len)
-{
-	int rc = 0;
-
-	pthread_mutex_lock(&shell->lock);
-	if (shell->drained) {
-		rc = -EPIPE;
-	} else if (len > LIMIT_AGENT_SHELL_INPUT - shell->input.len) {
-		rc = -EAGAIN;
-	} else {
-		rc = shell_give(shell, bytes, len);
-	}
-	pthread_mutex_unlock(&shell->lock);
-	return rc;
 }
 
 int shell_signal(struct shell *shell, int signal)

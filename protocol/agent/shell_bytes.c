@@ -1,6 +1,7 @@
-/* shell_bytes.c - a shell as the session dialect has it: output as bytes, input in parts, resizing. */
+/* shell_bytes.c - input, in whole or in parts; and a shell as the session dialect has it: output as bytes, resizing. */
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "protocol/agent/shell_internal.h"
 
@@ -15,6 +16,47 @@ size_t shell_read(struct shell *shell, struct shell_status *status, int64_t *off
 	pthread_mutex_unlock(&shell->lock);
 	shell_describe_end(shell, status);
 	return got;
+}
+
+int shell_give(struct shell *shell, const char *bytes, size_t len)
+{
+	struct budget *held = &shell->shells->agent->held;
+	ssize_t n = 0;
+
+	if (!budget_take(held, len))
+		return -EAGAIN;
+	/* Mostly the terminal takes it at once: then the thread need not be woken for it. */
+	if (!shell->input.len)
+		n = write(shell->terminal, bytes, len);
+	if (n < 0)
+		n = 0;
+	budget_give(held, (size_t)n);
+	if ((size_t)n == len)
+		return 0;
+	buf_add(&shell->input, bytes + n, len - (size_t)n);
+	if (shell->input.overflow) {
+		shell->input.overflow = false;
+		budget_give(held, len - (size_t)n);
+		return -ENOMEM;
+	}
+	shell_notify(shell);
+	return 0;
+}
+
+int shell_type(struct shell *shell, const char *bytes, size_t len)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&shell->lock);
+	if (shell->drained) {
+		rc = -EPIPE;
+	} else if (len > LIMIT_AGENT_SHELL_INPUT - shell->input.len) {
+		rc = -EAGAIN;
+	} else {
+		rc = shell_give(shell, bytes, len);
+	}
+	pthread_mutex_unlock(&shell->lock);
+	return rc;
 }
 
 ssize_t shell_type_some(struct shell *shell, const char *bytes, size_t len)

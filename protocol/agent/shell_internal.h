@@ -17,6 +17,8 @@ struct shells {
 	pthread_mutex_t opening; /* before lock; held while one is made */
 	pthread_mutex_t lock;    /* before a shell's own */
 	struct shell *by_id;     /* lock */
+	struct shell *all;       /* lock; also those that are in the table no more */
+	unsigned count;          /* lock; of all */
 };
 
 struct shell {
@@ -29,9 +31,10 @@ struct shell {
 	int wake;     /* eventfd: input has come, or the end */
 	pthread_t thread;
 
-	unsigned refs;     /* shells->lock */
-	UT_hash_handle hh; /* shells->lock */
-	bool listed;       /* shells->lock */
+	unsigned refs;             /* shells->lock */
+	UT_hash_handle hh;         /* shells->lock */
+	bool listed;               /* shells->lock */
+	struct shell *prev, *next; /* shells->lock; shells->all */
 
 	pthread_mutex_t lock;
 	int cols, rows;               /* lock */
@@ -45,7 +48,7 @@ struct shell {
 /* Makes the thread look again. */
 void shell_notify(struct shell *shell);
 
-/* Hold the lock.  Input for the terminal, for which there is room in input: to it, or kept.  0 or -ENOMEM. */
+/* Hold the lock.  Input for the terminal, for which there is room in input: to it, or kept.  0, -EAGAIN where all shells keep too much, -ENOMEM. */
 int shell_give(struct shell *shell, const char *bytes, size_t len);
 
 /* Hold the lock.  Of how it ended, only that it has. */

@@ -33,6 +33,29 @@ void transcript_free(struct transcript *transcript)
 	transcript->count = 0;
 }
 
+/* Takes the oldest chunk off; NULL where there is none. */
+static struct transcript_chunk *drop(struct transcript *transcript)
+{
+	struct transcript_chunk *chunk = transcript->chunks;
+
+	if (!chunk)
+		return NULL;
+	transcript->begin += (int64_t)chunk->chars;
+	transcript->first_byte += (int64_t)chunk->len;
+	DL_DELETE(transcript->chunks, chunk);
+	transcript->count--;
+	return chunk;
+}
+
+void transcript_limit(struct transcript *transcript, size_t size)
+{
+	transcript->max = size / sizeof(struct transcript_chunk);
+	if (!transcript->max)
+		transcript->max = 1;
+	while (transcript->count > transcript->max)
+		free(drop(transcript));
+}
+
 /* An empty chunk at the end; the oldest one where there are enough or no memory is left. */
 static struct transcript_chunk *grow(struct transcript *transcript)
 {
@@ -40,16 +63,11 @@ static struct transcript_chunk *grow(struct transcript *transcript)
 
 	if (transcript->count < transcript->max)
 		chunk = malloc(sizeof(*chunk));
-	if (chunk) {
-		transcript->count++;
-	} else {
-		chunk = transcript->chunks;
-		if (!chunk)
-			return NULL;
-		transcript->begin += (int64_t)chunk->chars;
-		transcript->first_byte += (int64_t)chunk->len;
-		DL_DELETE(transcript->chunks, chunk);
-	}
+	if (!chunk)
+		chunk = drop(transcript);
+	if (!chunk)
+		return NULL;
+	transcript->count++;
 	/* NOLINTBEGIN(clang-analyzer-core.NullDereference): the head of a list has a prev */
 	chunk->len = chunk->chars = 0;
 	DL_APPEND(transcript->chunks, chunk);

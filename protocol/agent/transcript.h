@@ -29,6 +29,8 @@ struct transcript {
 
 /* Keeps at least MAX bytes of text once there are as many. */
 void transcript_init(struct transcript *transcript, size_t max);
+/* From now on it takes at most SIZE bytes of memory, or one chunk. */
+void transcript_limit(struct transcript *transcript, size_t size);
 void transcript_free(struct transcript *transcript);
 
 void transcript_add(struct transcript *transcript, const char *bytes, size_t len);

@@ -308,8 +308,9 @@ static void test_nothing_begins(void **state)
 
 static void call_service(struct agent_client *client, unsigned op, struct buf *result)
 {
-	static const char service[] = "{\"service_name\": \"deaf\", \"command\": \"trap '' TERM; touch deaf; "
-				      "while [ ! -e go ]; do sleep 0.01; done\"}";
+	static const char service[] =
+		"{\"service_name\": \"deaf\", \"command\": \"trap '' TERM; touch deaf; "
+		"while [ ! -e go ]; do sleep 0.01; done\"}";
 
 	expect_call(client, 0, result, op, "r", service, sizeof(service) - 1);
 }

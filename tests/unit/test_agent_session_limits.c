@@ -109,14 +109,17 @@ static void test_too_many_uploads(void **state)
 
 static void test_too_many_calls(void **state)
 {
+	static const char start[] = "{\"command\": \"sleep 1000\", \"command_id\": \"c\"}",
+			  wait[] = "{\"kind\": \"command\", \"name\": \"c\", \"for\": \"end\"}";
 	struct agent_client client;
 	struct got *got = malloc(sizeof(*got));
-	struct buf args = args_of("q", (uint64_t)0);
+	struct buf args = args_of("r", wait, sizeof(wait) - 1);
 	uint32_t id = 0;
 
 	client_open(&client, *state);
+	expect_call(&client, 0, NULL, OP_COMMAND_START, "r", start, sizeof(start) - 1);
 	for (int i = 0; i < 1025; i++)
-		id = client_begin(&client, OP_WATCH, &args, 0);
+		id = client_begin(&client, OP_WAIT, &args, 0);
 	client_get(&client, got);
 	assert_int_equal(got->frame.id, id);
 	assert_int_equal(got->frame.code, EAGAIN);
@@ -124,6 +127,19 @@ static void test_too_many_calls(void **state)
 	client_close(&client);
 	buf_free(&args);
 	free(got);
+}
+
+static void test_too_many_watches(void **state)
+{
+	struct agent_client client;
+	struct buf args = args_of("q", (uint64_t)0);
+
+	client_open(&client, *state);
+	for (int i = 0; i < 16; i++)
+		client_begin(&client, OP_WATCH, &args, 0);
+	expect_call(&client, EAGAIN, NULL, OP_WATCH, "q", (uint64_t)0);
+	client_close(&client);
+	buf_free(&args);
 }
 
 /* One that takes nothing for long is dropped; here long is short. */
@@ -243,6 +259,7 @@ int main(void)
 		test(test_stuck_transfers),
 		test(test_too_many_uploads),
 		test(test_too_many_calls),
+		test(test_too_many_watches),
 		test(test_a_client_that_does_not_read),
 		test(test_a_client_that_does_not_read_output),
 		test(test_too_many_sessions),
