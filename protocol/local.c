@@ -1,15 +1,16 @@
 /*
  * local.c - starts the bundled agent in a bubblewrap sandbox and ends it.
  *
- * The handle holds one end of a socket pair, the lifeline; the agent holds the other and
- * ends when it is closed, by us or by our death.  That is up to the agent, though, and to what runs beside it
- * in the sandbox; and while it starts there is no agent.  So bubblewrap runs under a guard, another process
- * of the agent's program (agent/guard.h): it sees the lifeline's end as well, and kills whatever is left some seconds later.
+ * The handle holds one end of a socket pair, the lifeline; the agent holds the other and ends when
+ * it is closed, by us or by our death.  That is up to the agent, though, and to what runs beside it
+ * in the sandbox; and while it starts there is no agent.  So bubblewrap runs under a guard, another
+ * process of the agent's program (agent/guard.h): it sees the lifeline's end as well, and kills
+ * whatever is left some seconds later.
  *
- * What runs in the sandbox may do anything to a directory that it shares with the host, so it shares
- * none: once the agent listens, before anything else has run in there, we keep its socket as a
- * descriptor and remove its name and the directory.  Nobody inside can put a link in its place for us
- * to follow, and nothing is left when we are killed.
+ * What runs in the sandbox may do anything to a directory that it shares with the host, so it
+ * shares none: once the agent listens, before anything else has run in there, we keep its socket as
+ * a descriptor and remove its name and the directory.  Nobody inside can put a link in its place
+ * for us to follow, and nothing is left when we are killed.
  */
 #include "protocol/local.h"
 
@@ -217,8 +218,9 @@ static int await_ready(int fd, const struct call *call)
 }
 
 /*
- * Ends what was started, by closing the lifeline: it takes a little where the agent ends by itself, and GUARD_SECONDS
- * where it does not.  A guard that outlives that has children that nothing can kill, in a file system that hangs.
+ * Ends what was started, by closing the lifeline: it takes a little where the agent ends by itself,
+ * and GUARD_SECONDS where it does not.  A guard that outlives that has children that nothing can
+ * kill, in a file system that hangs.
  */
 static void end_sandbox(struct local *local)
 {

@@ -26,8 +26,8 @@ struct local_plan {
 };
 
 /*
- * The argument vector for PLAN, the guard's and bubblewrap's in it, NULL-terminated; local_args_free() it.  NULL when
- * out of memory.
+ * The argument vector for PLAN, the guard's and bubblewrap's in it, NULL-terminated;
+ * local_args_free() it.  NULL when out of memory.
  */
 char **local_bwrap_args(const struct local_plan *plan);
 void local_args_free(char **args);

@@ -1,6 +1,6 @@
 /*
- * tempfile.h - room on this machine's disk for what does not fit in memory: unsent writes, transcripts, a
- * command's input.
+ * tempfile.h - room on this machine's disk for what does not fit in memory: unsent writes,
+ * transcripts, a command's input.
  */
 #ifndef VSOCKFS_TEMPFILE_H
 #define VSOCKFS_TEMPFILE_H

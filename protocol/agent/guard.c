@@ -54,8 +54,8 @@ static void await_end(int lifeline, int command)
 }
 
 /*
- * Kills all children; theirs become ours when they end, until there are none.  Nobody but us reaps a
- * child, so its number cannot be another process's meanwhile.  Returns how COMMAND ended.
+ * Kills all children; theirs become ours when they end, until there are none.  Nobody but us reaps
+ * a child, so its number cannot be another process's meanwhile.  Returns how COMMAND ended.
  */
 static int end_all(pid_t command)
 {

@@ -109,8 +109,6 @@ enum ws_path_use { WS_LOOKUP, WS_CREATE };
 int ws_check_path(const char *path, enum ws_path_use use, struct error *err);
 /* The path as the guest knows it, owned; NULL when out of memory. */
 char *ws_absolute(const struct lws *ws, const char *path);
-/* The directory that PATH is in, absolute, owned. */
-char *ws_parent(const struct lws *ws, const char *path);
 /* NAME of the staging directory, absolute, owned. */
 char *ws_stage_name(const struct lws *ws, uint64_t serial);
 
@@ -130,6 +128,24 @@ void ws_script_begin(struct buf *script);
  * why, which ends the script with the reason unless "$p" exists by now.
  */
 void ws_script_make(struct buf *script, mode_t mode);
+/*
+ * NAME=where PATH, of the workspace, is, after a look that none of its directories is a link: where
+ * one is since the kernel was told of a directory, that is ESTALE, upon which the kernel looks
+ * again. FD, 5 or 6, stays open in the script; another one for each place.
+ */
+void ws_script_place(struct buf *script, const struct lws *ws, const char *name, const char *path,
+		     int fd);
+/*
+ * D=the directory that PATH is in, with a slash at its end.  True: the statement is not ended, and
+ * its status is whether the directory passed that look; what is to be done if not comes next ("||
+ * ...\n").
+ */
+bool ws_script_at(struct buf *script, const struct lws *ws, const char *path, int fd);
+/*
+ * Defines hold, which opens "$p" and fails unless it is the inode i='DEVICE INODE' and no link:
+ * from then on "$F" is it, for tools that follow links, and stat $L shows it.
+ */
+void ws_script_hold(struct buf *script);
 /* NAME=quoted path; VALUE may be NULL after an allocation that failed: the script overflows. */
 void ws_script_var(struct buf *script, const char *name, const char *value);
 
@@ -195,8 +211,8 @@ int ws_names_settle(struct lws *ws, const struct call *call, struct error *err);
 int ws_names_settle_all(struct lws *ws, const struct call *call, struct error *err);
 
 /*
- * Adds p=PATH of an open file and the check that it is still that inode (or is
- * ESTALE).  Call with names held.
+ * Adds p=PATH of an open file, and F and L as hold does, which checks that it is still that inode
+ * (or is ESTALE).  Call with names held.
  */
 int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err);
 
@@ -212,8 +228,8 @@ void ws_inode_show(const struct ws_inode *inode, struct ws_attr *attr);
 /* ws_flush.c */
 
 /*
- * Puts unsent writes in place, then runs EXTRA (statements on "$p", or NULL), in one script
- * where it fits.  EXTRA may use what is in front of it: unlock makes "$p" writable for who has
+ * Puts unsent writes in place, then runs EXTRA (statements on "$p" or "$F", or NULL), in one script
+ * where it fits.  EXTRA may use what is in front of it: unlock makes it writable for who has
  * it open though its mode says no (a file made with mode 0444), relock undoes that.
  * Nothing unsent and no EXTRA: sends nothing.  OUT may be NULL; it is what
  * ws_inode_show says afterwards.
@@ -233,7 +249,7 @@ int ws_stage_upload(struct lws *ws, const struct call *call, int spool_fd,
 
 /* ws_read.c */
 void ws_chunks_drop(struct ws_inode *inode); /* inode->lock held */
-/* Statements that print CHUNK's bytes of "$p" behind its attributes. */
+/* Statements that print CHUNK's bytes of what is held behind its attributes. */
 void ws_chunk_script(struct buf *script, const struct ws_chunk *chunk);
 /* Takes the attributes, and the bytes that were asked for, out of a reply.  -EPROTO. */
 int ws_chunk_take(struct shtext_reply *reply, struct ws_chunk *chunk, struct ws_attr *attr,
@@ -247,8 +263,8 @@ void ws_chunk_offer(struct ws_inode *inode, uint64_t seq, const struct ws_attr *
 
 /* ws_attr.c */
 /*
- * Statements on "$p" for ws_inode_flush (OPEN: the caller has it open for writing, whatever its
- * mode says now) or for a script of their own.
+ * Statements on "$p" and "$F" for ws_inode_flush (OPEN: the caller has it open for writing,
+ * whatever its mode says now) or for a script of their own.
  */
 int ws_setattr_statements(struct buf *script, unsigned mask, const struct ws_attr *in, bool open,
 			  struct error *err);

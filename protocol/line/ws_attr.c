@@ -13,13 +13,12 @@ int lws_stat(struct lws *ws, const struct call *call, const char *path, struct w
 	     struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
 	uint64_t seq = atomic_load(&ws->seq);
 	int rc = ws_check_path(path, WS_LOOKUP, err);
 
 	if (rc)
 		return rc;
-	ws_script_var(&script, "p", place);
+	ws_script_place(&script, ws, "p", path, 5);
 	buf_adds(&script, "stat -c '" WS_STAT_FORMAT "' \"$p\"\n");
 	rc = ws_run_attr(ws, call, TRAFFIC_STAT, &script, out, err);
 	if (!rc)
@@ -39,7 +38,7 @@ int lws_fstat(struct lws_file *file, const struct call *call, struct ws_attr *ou
 		return rc;
 	ws_script_begin(&script);
 	rc = ws_script_inode(file->inode, &script, err);
-	buf_adds(&script, "show \"$p\"\n");
+	buf_adds(&script, "show \"$F\"\n");
 	if (!rc)
 		rc = ws_run_attr(ws, call, TRAFFIC_STAT, &script, out, err);
 	ws_latch_drop(&ws->names);
@@ -52,14 +51,13 @@ int lws_readlink(struct lws *ws, const struct call *call, const char *path, char
 		 size_t size, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
 	struct shtext_reply reply = { 0 };
 	int rc = ws_check_path(path, WS_LOOKUP, err);
 
 	if (rc)
 		return rc;
 	ws_script_begin(&script);
-	ws_script_var(&script, "p", place);
+	ws_script_place(&script, ws, "p", path, 5);
 	buf_adds(&script, "need \"$p\"\n"
 			  "[ -L \"$p\" ] || die 'not a symbolic link: Invalid argument'\n"
 			  "readlink -n \"$p\"\n");
@@ -135,7 +133,7 @@ int ws_setattr_statements(struct buf *script, unsigned mask, const struct ws_att
 	if (mask & WS_SET_SIZE) {
 		buf_adds(script, "[ ! -d \"$p\" ] || [ -L \"$p\" ] || die 'Is a directory'\n"
 				 "[ -f \"$p\" ] && [ ! -L \"$p\" ] || die 'Invalid argument'\n");
-		buf_addf(script, "%struncate -c -s %lld \"$p\" || exit 1\n%s",
+		buf_addf(script, "%struncate -c -s %lld \"$F\" || exit 1\n%s",
 			 open ? "unlock\n" : "", (long long)in->size, open ? "relock\n" : "");
 	}
 	if ((mask & WS_SET_UID) && (mask & WS_SET_GID))
@@ -147,7 +145,7 @@ int ws_setattr_statements(struct buf *script, unsigned mask, const struct ws_att
 	if (mask & WS_SET_MODE)
 		buf_addf(script,
 			 "[ ! -L \"$p\" ] || die 'Operation not supported'\n"
-			 "chmod 0%04o \"$p\" || exit 1\n",
+			 "chmod 0%04o \"$F\" || exit 1\n",
 			 in->mode & 07777);
 	if (mask & (WS_SET_ATIME | WS_SET_MTIME))
 		set_times(script, mask, in);
@@ -159,12 +157,16 @@ static int setattr_path(struct lws *ws, const struct call *call, const char *pat
 			const struct ws_attr *in, struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
 	int rc;
 
 	ws_script_begin(&script);
-	ws_script_var(&script, "p", place);
+	ws_script_place(&script, ws, "p", path, 5);
 	buf_adds(&script, "need \"$p\"\n");
+	if (mask & (WS_SET_SIZE | WS_SET_MODE)) { /* by tools that follow links */
+		ws_script_hold(&script);
+		buf_adds(&script, "i=$(stat -c '%d %i' \"$p\") || exit 1\n"
+				  "[ -L \"$p\" ] || hold || die 'Stale file handle'\n");
+	}
 	rc = ws_setattr_statements(&script, mask, in, false, err);
 	buf_adds(&script, "show \"$p\"\n");
 	if (!rc)

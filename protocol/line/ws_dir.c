@@ -11,11 +11,10 @@
 /* Begins a script about PATH, which is to be made. */
 static int begin(struct lws *ws, const char *path, struct buf *script, struct error *err)
 {
-	autofree char *place = ws_absolute(ws, path);
 	int rc = ws_check_path(path, WS_CREATE, err);
 
 	ws_script_begin(script);
-	ws_script_var(script, "p", place);
+	ws_script_place(script, ws, "p", path, 5);
 	return rc;
 }
 
@@ -47,14 +46,13 @@ int lws_mkdir(struct lws *ws, const struct call *call, const char *path, mode_t 
 int lws_rmdir(struct lws *ws, const struct call *call, const char *path, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
 	int rc = ws_check_path(path, WS_LOOKUP, err);
 
 	if (!rc && !*path)
 		rc = error_set(err, EBUSY, "the workspace itself cannot be removed");
 	if (rc)
 		return rc;
-	ws_script_var(&script, "p", place);
+	ws_script_place(&script, ws, "p", path, 5);
 	buf_adds(&script, "rmdir \"$p\"\n");
 	return ws_run_attr(ws, call, TRAFFIC_CHANGE, &script, NULL, err);
 }
@@ -81,18 +79,19 @@ int lws_link(struct lws *ws, const struct call *call, const char *from, const ch
 	     struct ws_attr *out, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *source = ws_absolute(ws, from), *parent = ws_parent(ws, to);
 	int rc = ws_check_path(from, WS_LOOKUP, err);
 
 	if (!rc)
-		rc = begin(ws, to, &script, err);
+		rc = ws_check_path(to, WS_CREATE, err);
 	if (rc)
 		return rc;
-	ws_script_var(&script, "f", source);
-	ws_script_var(&script, "w", parent);
-	buf_adds(&script, "need \"$f\"\nin_dir \"$w\"\nfree \"$p\"\n"
+	ws_script_begin(&script);
+	ws_script_place(&script, ws, "f", from, 6);
+	buf_adds(&script, "need \"$f\"\n");
+	ws_script_place(&script, ws, "p", to, 5);
+	buf_adds(&script, "free \"$p\"\n"
 			  "if dir \"$f\"; then\n"
-			  "[ -w \"$w\" ] || die 'Permission denied'\n"
+			  "[ -w \"$D\" ] || die 'Permission denied'\n"
 			  "die 'Operation not permitted'\nfi\n"
 			  "ln -T \"$f\" \"$p\" || exit 1\n");
 	return run_and_show(ws, call, &script, out, err);

@@ -72,36 +72,37 @@ static int part_take(struct ws_inode *inode, struct part *part)
 
 static const char functions[] =
 	"m=\n"
-	"unlock() { [ -w \"$p\" ] || { m=$(stat -c %a \"$p\") && chmod u+w \"$p\" || exit 1; }; }\n"
-	"relock() { [ -z \"$m\" ] || chmod \"0$m\" \"$p\"; m=; }\n"
+	"unlock() { [ -w \"$F\" ] || { m=$(stat $L -c %a \"$F\") && chmod u+w \"$F\" || exit 1; }; "
+	"}\n"
+	"relock() { [ -z \"$m\" ] || chmod \"0$m\" \"$F\"; m=; }\n"
 	"trap 'relock; [ -z \"$s\" ] || rm -f \"$s\"' EXIT\n"
-	"put() { dd if=\"$s\" of=\"$p\" bs=1048576 iflag=skip_bytes,count_bytes,fullblock "
+	"put() { dd if=\"$s\" of=\"$F\" bs=1048576 iflag=skip_bytes,count_bytes,fullblock "
 	"oflag=seek_bytes conv=notrunc status=none skip=$1 count=$2 seek=$3 || exit 1; }\n";
 
 /*
  * An append that breaks off (the disk is full) takes back what it wrote, unless somebody else
  * has appended since: $z the size before, $n the bytes.
  */
-static const char append_functions[] =
-	"undo() { y=$(stat -c %s \"$p\"); [ \"$y\" -gt $((z + n)) ] || truncate -c -s $z \"$p\"; "
-	"exit 1; }\n"
-	"z=$(stat -c %s \"$p\") || exit 1\n";
+static const char append_functions[] = "undo() { y=$(stat $L -c %s \"$F\"); [ \"$y\" -gt $((z + "
+				       "n)) ] || truncate -c -s $z \"$F\"; "
+				       "exit 1; }\n"
+				       "z=$(stat $L -c %s \"$F\") || exit 1\n";
 
 /* The staged bytes, without those at their front that the file already ends with. */
 static const char append_rest[] =
 	"k=$((z - u))\n"
 	"[ $k -gt 0 ] && [ $k -le $n ] && "
-	"[ \"$(tail -c $k \"$p\" | md5sum)\" = \"$(head -c $k \"$s\" | md5sum)\" ] || k=0\n"
-	"tail -c +$((k + 1)) \"$s\" >>\"$p\" || undo\n";
+	"[ \"$(tail -c $k \"$F\" | md5sum)\" = \"$(head -c $k \"$s\" | md5sum)\" ] || k=0\n"
+	"tail -c +$((k + 1)) \"$s\" >>\"$F\" || undo\n";
 
 /*
- * Bytes from inside the script, decoded into a command.  Of a pipeline the shell tells only how its last
- * command ended, so that the decoder has to say itself that it got to its end.  No here-documents: some shells
- * put them into a file, in a /tmp that may not be there, or full.
+ * Bytes from inside the script, decoded into a command.  Of a pipeline the shell tells only how its
+ * last command ended, so that the decoder has to say itself that it got to its end.  No
+ * here-documents: some shells put them into a file, in a /tmp that may not be there, or full.
  */
 static const char inline_functions[] =
-	"take() { k=$({ { base64 -d && echo k >&4; } | \"$@\"; } 4>&1) && [ \"$k\" ]; }\n"
-	"add() { cat >>\"$p\"; }\n";
+	"take() { k=$({ { base64 -d && echo k >&7; } | \"$@\"; } 7>&1) && [ \"$k\" ]; }\n"
+	"add() { cat >>\"$F\"; }\n";
 
 static int script_inline(struct buf *script, const struct part *part)
 {
@@ -128,7 +129,7 @@ static int script_inline(struct buf *script, const struct part *part)
 			buf_adds(script, "' | take add || undo\n");
 		else
 			buf_addf(script,
-				 "' | take dd of=\"$p\" bs=65536 iflag=fullblock oflag=seek_bytes "
+				 "' | take dd of=\"$F\" bs=65536 iflag=fullblock oflag=seek_bytes "
 				 "conv=notrunc status=none seek=%lld || exit 1\n",
 				 (long long)extent->offset);
 	}
@@ -144,7 +145,7 @@ static void script_staged(struct buf *script, const struct part *part)
 		return;
 	}
 	if (part->append) {
-		buf_adds(script, "cat \"$s\" >>\"$p\" || undo\n");
+		buf_adds(script, "cat \"$s\" >>\"$F\" || undo\n");
 		return;
 	}
 	for (size_t i = 0; i < part->extents.count; i++) {
@@ -190,7 +191,7 @@ static int part_script(struct ws_inode *inode, const struct part *part, const ch
 	buf_adds(script, "relock\n");
 	if (extra && part->last)
 		buf_adds(script, extra);
-	buf_adds(script, "show \"$p\"\n");
+	buf_adds(script, "show \"$F\"\n");
 	return 0;
 }
 

@@ -5,38 +5,53 @@
  * then it is made again, into the staging directory, and fetched in ranges.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/cleanup.h"
 #include "protocol/line/ws.h"
 
+/* A directory is listed as the name "." in itself, so that it is looked at like one in its way. */
+#define HELD_FD 5
+#define HELD_PLACE "/proc/self/fd/5/."
+
 struct listing {
 	struct lws *ws;
-	const char *place; /* the directory, absolute */
-	bool root;
+	const char *path;  /* the directory */
+	const char *place; /* its place, absolute; its names come so, or behind HELD_PLACE */
 	uint64_t seq;
 	ws_list_fn each;
 	void *arg;
 	size_t count;
 };
 
+/* The name in PATH, which is TEXT, a slash and a name, or NULL. */
+static const char *name_behind(const char *text, const char *path, size_t len)
+{
+	size_t skip = strlen(text);
+
+	return len > skip + 1 && !memcmp(path, text, skip) && path[skip] == '/' ? path + skip + 1 :
+										  NULL;
+}
+
 static int add(struct listing *list, struct ws_record *record, struct error *err)
 {
-	size_t skip = strlen(list->place) + 1;
+	const char *from = name_behind(list->place, record->name, record->name_len);
 	char name[LIMIT_NAME + 1];
-	size_t len = record->name_len - skip;
+	size_t len;
 	int rc;
 
-	if (record->name_len <= skip || memcmp(record->name, list->place, skip - 1) != 0 ||
-	    record->name[skip - 1] != '/' || len > LIMIT_NAME ||
-	    memchr(record->name + skip, '/', len) || memchr(record->name + skip, '\0', len))
+	if (!from && *list->path)
+		from = name_behind(HELD_PLACE, record->name, record->name_len);
+	len = from ? record->name_len - (size_t)(from - record->name) : 0;
+	if (!len || len > LIMIT_NAME || memchr(from, '/', len) || memchr(from, '\0', len))
 		return error_set(err, EPROTO, "the guest listed a name that cannot be one");
-	memcpy(name, record->name + skip, len);
+	memcpy(name, from, len);
 	name[len] = '\0';
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return error_set(err, EPROTO, "the guest listed a name that cannot be one");
-	if (list->root && !strncmp(name, WS_PRIVATE_PREFIX, strlen(WS_PRIVATE_PREFIX)))
+	if (!*list->path && !strncmp(name, WS_PRIVATE_PREFIX, strlen(WS_PRIVATE_PREFIX)))
 		return 0;
 	if (++list->count > LIMIT_LISTING_ENTRIES)
 		return error_set(err, EOVERFLOW, "a directory has more than %u entries",
@@ -62,9 +77,16 @@ static int take(struct listing *list, const char *text, size_t len, size_t *used
 static void list_script(const struct listing *list, struct buf *script)
 {
 	ws_script_begin(script);
-	ws_script_var(script, "p", list->place);
-	buf_adds(script, "need \"$p\"\ndir \"$p\" || die 'Not a directory'\n"
-			 "list() { find \"$p\" -maxdepth 1 -mindepth 1 "
+	if (!*list->path) {
+		ws_script_var(script, "p", list->place);
+	} else {
+		/* a link that is the directory itself is none, as readdir says it */
+		ws_script_at(script, list->ws, list->place + strlen(list->ws->root) + 1, HELD_FD);
+		buf_adds(script,
+			 "|| { [ ! -L \"$R/$A\" ] || die 'Not a directory'; gone \"$A\"; }\n"
+			 "p=$D.\n");
+	}
+	buf_adds(script, "list() { find \"$p\" -maxdepth 1 -mindepth 1 "
 			 "-exec stat -c '" WS_STAT_FORMAT "' {} + || echo . >&2; }\n");
 }
 
@@ -152,10 +174,8 @@ int lws_list(struct lws *ws, const struct call *call, const char *path, ws_list_
 	     struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
-	struct listing list = {
-		.ws = ws, .place = place, .root = !*path, .each = each, .arg = arg
-	};
+	autofree char *self = NULL, *place = NULL;
+	struct listing list = { .ws = ws, .path = path, .each = each, .arg = arg };
 	struct call counted = call_as(call, TRAFFIC_LIST);
 	struct shtext_reply reply = { 0 };
 	size_t used = 0;
@@ -164,6 +184,11 @@ int lws_list(struct lws *ws, const struct call *call, const char *path, ws_list_
 	list.seq = atomic_load(&ws->seq);
 	if (rc)
 		return rc;
+	if (*path && asprintf(&self, "%s/.", path) < 0)
+		self = NULL;
+	list.place = place = *path && !self ? NULL : ws_absolute(ws, self ? self : path);
+	if (!place)
+		return error_set(err, ENOMEM, "no memory for a listing");
 	list_script(&list, &script);
 	buf_addf(&script, "list | head -c %zu\n", ws->range);
 	rc = ws_run(ws, call, TRAFFIC_LIST, &script, &reply, err);

@@ -98,18 +98,26 @@ static char *other_place(const struct ws_inode *inode)
 	return inode->other_path ? ws_absolute(inode->ws, inode->other_path) : NULL;
 }
 
+#define STALE "stale() { die 'another file has taken its name: Stale file handle'; }\n"
+
 int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *err)
 {
 	struct lws *ws = inode->ws;
 	bool known;
 
-	buf_addf(script,
-		 "i='%llu %llu'\n"
-		 "is() { [ \"$(stat -c '%%d %%i' \"$1\" 2>/dev/null)\" = \"$i\" ]; }\n",
-		 (unsigned long long)inode->key.dev, (unsigned long long)inode->key.ino);
+	ws_script_hold(script);
+	buf_addf(script, "i='%llu %llu'\n" STALE, (unsigned long long)inode->key.dev,
+		 (unsigned long long)inode->key.ino);
 	pthread_mutex_lock(&ws->lock);
 	known = inode->staged || inode->path;
-	if (known) {
+	if (known && sure(inode) && !inode->staged) {
+		const char *slash = strrchr(inode->path, '/');
+
+		if (ws_script_at(script, ws, inode->path, 5))
+			buf_adds(script, "|| stale\n");
+		ws_script_var(script, "p", slash ? slash + 1 : inode->path);
+		buf_adds(script, "p=$D$p\n");
+	} else if (known) {
 		autofree char *first = place(inode), *second = other_place(inode);
 
 		ws_script_var(script, "p", first);
@@ -121,7 +129,7 @@ int ws_script_inode(struct ws_inode *inode, struct buf *script, struct error *er
 	pthread_mutex_unlock(&ws->lock);
 	if (!known)
 		return error_set(err, ESTALE, "the open file has no name any more in the guest");
-	buf_adds(script, "is \"$p\" || die 'another file has taken its name: Stale file handle'\n");
+	buf_adds(script, "hold || stale\n");
 	return 0;
 }
 

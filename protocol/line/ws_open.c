@@ -38,16 +38,27 @@ static void script_existing(struct buf *script, int flags)
 	if (wants_write(flags))
 		buf_adds(script, "[ -w \"$p\" ] || true >>\"$p\" || exit 1\n");
 	if (wants_write(flags) && flags & O_TRUNC)
-		buf_adds(script, "true >\"$p\" || exit 1\n");
+		buf_adds(script, "look\n: >\"$F\" || exit 1\n");
 }
+
+/*
+ * look: takes the attributes of "$p" into t, and holds the file that they are of.  What is behind
+ * the name in them begins with the mode and the inode's number, and has its device as the tenth
+ * word.
+ */
+static const char look_function[] =
+	"look() { t=$(show \"$p\") || exit 1; set -- ${t##*//}; i=\"${10} $2\"\n"
+	"hold || die 'Stale file handle'; }\n";
 
 static void open_script(struct lws *ws, const char *path, int flags, mode_t mode,
 			const struct ws_chunk *first, struct buf *script)
 {
-	autofree char *place = ws_absolute(ws, path);
-
 	ws_script_begin(script);
-	ws_script_var(script, "p", place);
+	ws_script_place(script, ws, "p", path, 5);
+	if (first->asked || flags & O_TRUNC) {
+		ws_script_hold(script);
+		buf_adds(script, look_function);
+	}
 	if (flags & O_CREAT) {
 		ws_script_make(script, mode);
 		buf_adds(script, "if here \"$p\" || ! make; then\nwhy\n");
@@ -57,9 +68,12 @@ static void open_script(struct lws *ws, const char *path, int flags, mode_t mode
 		buf_adds(script, "need \"$p\"\n");
 		script_existing(script, flags);
 	}
-	buf_adds(script, "show \"$p\"\n");
-	if (first->asked)
+	if (first->asked) {
+		buf_adds(script, "look\nprintf '%s\\n' \"$t\"\n");
 		ws_chunk_script(script, first);
+	} else {
+		buf_adds(script, "show \"$p\"\n");
+	}
 }
 
 /*
@@ -213,7 +227,7 @@ int lws_fsync(struct lws_file *file, const struct call *call, bool data_only, st
 
 	/* An old sync takes no file and syncs everything; only a lost write is an error. */
 	buf_addf(&extra,
-		 "e=$(sync %s\"$p\" 2>&1) || case $e in\n"
+		 "e=$(sync %s\"$F\" 2>&1) || case $e in\n"
 		 "(*'Input/output error'|*'I/O error'|*'No space left on device'|*'uota exceeded')"
 		 " die \"$e\";;\n"
 		 "(*) sync;;\nesac\n",

@@ -2,10 +2,10 @@
  * ws_read.c - file contents, in chunks.
  *
  * The kernel asks for 128 KiB at a time and a request costs far more than its bytes: what is
- * fetched is larger, the more so while a reader goes straight on, and serves the reads
- * that follow within a second.  The first piece of a file comes with its open.  Each answer carries the attributes too, from before the
- * bytes were read: when they have changed, older chunks are dropped, so bytes of two
- * versions are never given out without a change that shows.
+ * fetched is larger, the more so while a reader goes straight on, and serves the reads that follow
+ * within a second.  The first piece of a file comes with its open.  Each answer carries the
+ * attributes too, from before the bytes were read: when they have changed, older chunks are
+ * dropped, so bytes of two versions are never given out without a change that shows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -130,13 +130,16 @@ static void choose(struct ws_inode *inode, int64_t offset, struct ws_chunk *chun
 	pthread_mutex_unlock(&inode->lock);
 }
 
-/* dd follows a link that has come into the file's place since it was looked at: not what was asked. */
+/*
+ * In a guest without /proc dd follows a link that has come into the file's place: not what was
+ * asked.
+ */
 void ws_chunk_script(struct buf *script, const struct ws_chunk *chunk)
 {
 	buf_addf(script,
-		 "dd if=\"$p\" bs=131072 iflag=skip_bytes,count_bytes,fullblock status=none "
+		 "dd if=\"$F\" bs=131072 iflag=skip_bytes,count_bytes,fullblock status=none "
 		 "skip=%lld count=%zu || exit 1\n"
-		 "[ ! -L \"$p\" ] || die 'Stale file handle'\n",
+		 "[ \"$F\" != \"$p\" ] || [ ! -L \"$p\" ] || die 'Stale file handle'\n",
 		 (long long)chunk->offset, chunk->asked);
 }
 
@@ -150,7 +153,7 @@ static int fetch_reply(struct ws_inode *inode, const struct call *call,
 		return rc;
 	ws_script_begin(&script);
 	rc = ws_script_inode(inode, &script, err);
-	buf_adds(&script, "show \"$p\"\n");
+	buf_adds(&script, "show \"$F\"\n");
 	ws_chunk_script(&script, chunk);
 	if (!rc)
 		rc = ws_run(inode->ws, call, TRAFFIC_READ, &script, reply, err);

@@ -62,13 +62,12 @@ static void victim_done(struct lws *ws, const struct call *call, struct victim *
 static int unlink_held(struct lws *ws, const struct call *call, const char *path, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *place = ws_absolute(ws, path);
 	struct shtext_reply reply = { 0 };
 	struct victim victim = { 0 };
 	int rc;
 
 	ws_script_begin(&script);
-	ws_script_var(&script, "v", place);
+	ws_script_place(&script, ws, "v", path, 5);
 	victim_script(ws, path, &victim, &script);
 	buf_adds(&script, "! dir \"$v\" || die 'Is a directory'\n"
 			  "keep\nrm \"$v\" || { drop; exit 1; }\n");
@@ -159,18 +158,16 @@ static int rename_held(struct lws *ws, const struct call *call, const char *from
 		       unsigned flags, struct error *err)
 {
 	autobuf struct buf script = BUF_INIT(LIMIT_EXEC_COMMAND);
-	autofree char *f = ws_absolute(ws, from), *v = ws_absolute(ws, to);
-	autofree char *g = ws_parent(ws, from), *w = ws_parent(ws, to);
 	struct shtext_reply reply = { 0 };
 	struct victim victim = { 0 };
 	bool exchange = flags & RENAME_EXCHANGE;
 	int rc;
 
 	ws_script_begin(&script);
-	ws_script_var(&script, "f", f);
-	ws_script_var(&script, "v", v);
-	ws_script_var(&script, "g", g);
-	ws_script_var(&script, "w", w);
+	ws_script_place(&script, ws, "f", from, 5);
+	buf_adds(&script, "g=$D\n");
+	ws_script_place(&script, ws, "v", to, 6);
+	buf_adds(&script, "w=$D\n");
 	if (!flags)
 		victim_script(ws, to, &victim, &script);
 	rename_checks(from, to, flags, &script);

@@ -644,6 +644,25 @@ def test_absolute_targets_in_the_workspace_are_shown_relative(m):
     assert text(m.w / "made-here") == "found"
 
 
+@pytest.mark.backends("reference")
+@pytest.mark.options("attr_timeout=60")
+def test_a_directory_that_becomes_a_link_behind_the_kernels_back(m):
+    """The kernel believes for a minute that it is a directory, and asks for names in it."""
+    os.makedirs(m.w / "d")
+    put(m.w / "d/f", "mine")
+    assert os.stat(m.w / "d").st_mtime > 0
+    guest_path(m, "d").rename(guest_path(m, "e"))
+    guest_path(m, "d").symlink_to("/etc")
+    with fails(errno.EACCES):
+        get(m.w / "d/passwd")
+    with fails(errno.EACCES):
+        os.mkdir(m.w / "d/made")
+    guest_path(m, "d").unlink()
+    guest_path(m, "d").symlink_to("e")
+    wait_until(lambda: os.path.exists(m.w / "d/f"), "the new link is seen")
+    assert text(m.w / "d/f") == "mine"
+
+
 HOSTILE = ["/etc/passwd", "/", "..", "../..", "../../etc/passwd", "a/../../x", "/workspace/..",
            "/workspace/../etc/passwd", "/workspaces/x", "/workspacex", "//etc/passwd", "a/../..",
            "./../x", "/proc/self/root", "/workspace/a/../../etc"]
