@@ -36,6 +36,16 @@ static enum exec_state state_of(struct exec *exec)
 	return state;
 }
 
+static bool is_lost(struct exec *exec)
+{
+	bool lost;
+
+	pthread_mutex_lock(&exec->job.object.lock);
+	lost = exec->lost;
+	pthread_mutex_unlock(&exec->job.object.lock);
+	return lost;
+}
+
 static bool has_ended(struct exec *exec)
 {
 	return state_of(exec) == EXEC_EXITED;
@@ -50,7 +60,7 @@ static ssize_t take_code(void *owner, struct waitq_reader *reader, int64_t offse
 	(void)reader;
 	pthread_mutex_lock(&exec->job.object.lock);
 	if (exec->state == EXEC_EXITED)
-		got = blocking_code(&exec->last.exit_code, offset, bytes, len);
+		got = blocking_code(exec->lost ? NULL : &exec->last.exit_code, offset, bytes, len);
 	pthread_mutex_unlock(&exec->job.object.lock);
 	return got;
 }
@@ -100,6 +110,35 @@ void exec_put_run(struct exec_run *run)
 	free(run);
 }
 
+/* RUN has ended, unless it is not the last any more, or was seen to end before. */
+static void end(struct exec *exec, const struct exec_run *run, const struct error *lost)
+{
+	struct object *object = &exec->job.object;
+	int exit_code;
+	bool ended;
+
+	/* What it changed is to be seen by whoever learns of its end. */
+	cguest_changed(object->guest, NULL);
+	pthread_mutex_lock(&object->lock);
+	ended = exec->run == run && exec->state == EXEC_RUNNING;
+	if (ended) {
+		exec->state = EXEC_EXITED;
+		exec->lost = lost;
+		clock_gettime(CLOCK_REALTIME, &object->changed);
+	}
+	exit_code = exec->last.exit_code;
+	pthread_mutex_unlock(&object->lock);
+	if (!ended)
+		return;
+	if (lost) {
+		tree_set_error(object, lost);
+		events_add(&object->guest->events, "exec %s lost", object->name);
+	} else {
+		events_add(&object->guest->events, "exec %s exited %d", object->name, exit_code);
+	}
+	waitq_wake(&exec->wait);
+}
+
 /* What the guest says of RUN.  An answer about one that is not the last any more is dropped. */
 static void update(struct exec *exec, const struct exec_run *run,
 		   const struct proc_command_status *fresh)
@@ -113,37 +152,29 @@ static void update(struct exec *exec, const struct exec_run *run,
 		exec->last = *fresh;
 	}
 	pthread_mutex_unlock(&object->lock);
-	if (!ended)
-		return;
-	/* What it changed is to be seen by whoever learns of its end. */
-	cguest_changed(object->guest, NULL);
-	pthread_mutex_lock(&object->lock);
-	ended = exec->run == run && exec->state == EXEC_RUNNING;
-	if (ended) {
-		exec->state = EXEC_EXITED;
-		clock_gettime(CLOCK_REALTIME, &object->changed);
-	}
-	pthread_mutex_unlock(&object->lock);
-	if (!ended)
-		return;
-	events_add(&object->guest->events, "exec %s exited %d", object->name, fresh->exit_code);
-	waitq_wake(&exec->wait);
+	if (ended)
+		end(exec, run, NULL);
 }
 
 int exec_refresh(struct exec *exec, const struct call *call, struct error *err)
 {
 	struct proc_command_status fresh = { 0 };
 	struct exec_run *run = NULL;
+	struct error why = { 0 };
 	int rc = 0;
 
 	if (state_of(exec) == EXEC_RUNNING)
 		run = exec_get_run(exec);
 	if (run)
-		rc = proc_command_status(run->command, call, &fresh, err);
+		rc = proc_command_status(run->command, call, &fresh, &why);
 	if (run && rc == 0)
 		update(exec, run, &fresh);
+	if (rc == -ENOENT) {
+		end(exec, run, &why);
+		rc = 0;
+	}
 	exec_put_run(run);
-	return rc;
+	return rc < 0 ? error_copy(err, &why) : 0;
 }
 
 static enum poller_news poll_exec(struct object *object, const struct call *call)
@@ -191,6 +222,7 @@ static void set_running(struct exec *exec, struct exec_run *run, char *command)
 	exec->command = command;
 	exec->last = (struct proc_command_status){ 0 };
 	exec->state = EXEC_RUNNING;
+	exec->lost = false;
 	clock_gettime(CLOCK_REALTIME, &object->changed);
 	pthread_mutex_unlock(&object->lock);
 	exec_put_run(old);
@@ -254,7 +286,10 @@ static int wait_for_end(struct object *object, const struct call *call, struct e
 			return rc;
 		pause = pause * PAUSE_GROWTH < PAUSE_MAX ? pause * PAUSE_GROWTH : PAUSE_MAX;
 	}
-	return 0;
+	return is_lost(exec) ? error_set(err, EIO,
+					 "the guest was restarted, or its agent: how the "
+					 "command ended is not known") :
+			       0;
 }
 
 static int verb_kill(struct object *object, const struct call *call, const struct cmd *cmd,

@@ -27,6 +27,7 @@ struct exec {
 	double timeout; /* seconds, 0 for none; changed under object.verbs and object.lock */
 	/* object.lock for all that follows */
 	enum exec_state state;
+	bool lost;            /* exited, and nobody knows how: the guest has forgotten it */
 	char *command;        /* owned; NULL while new */
 	struct exec_run *run; /* a reference; NULL while new */
 	struct proc_command_status last;
@@ -43,7 +44,10 @@ int exec_new(struct object *dir, const char *name, struct exec **out, struct err
 struct exec_run *exec_get_run(struct exec *exec);
 void exec_put_run(struct exec_run *run);
 
-/* Asks the guest how the command is, while it runs. */
+/*
+ * Asks the guest how the command is, while it runs.  One that the guest does not know any more has ended: that is no
+ * error here, and its sentence is in `error`.
+ */
 int exec_refresh(struct exec *exec, const struct call *call, struct error *err);
 
 /* Ends what still runs and removes it from the guest; parked waits get their code.  rmdir. */

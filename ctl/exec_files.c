@@ -45,7 +45,7 @@ static int status_text(struct object *object, const struct call *call, struct bu
 	text_str(out, "command", exec->command);
 	text_str(out, "cwd", settings_dir(&exec->job.settings));
 	buf_addf(out, "timeout_seconds %.15g\n", exec->timeout);
-	if (exec->state == EXEC_EXITED)
+	if (exec->state == EXEC_EXITED && !exec->lost)
 		text_int(out, "exit_code", exec->last.exit_code);
 	else
 		text_null(out, "exit_code");
@@ -71,7 +71,7 @@ static int exit_code_text(struct object *object, const struct call *call, struct
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&object->lock);
-	if (exec->state == EXEC_EXITED)
+	if (exec->state == EXEC_EXITED && !exec->lost)
 		buf_addf(out, "%d\n", exec->last.exit_code);
 	pthread_mutex_unlock(&object->lock);
 	return 0;
@@ -104,7 +104,9 @@ static ssize_t read_output(struct object *object, int which, const struct call *
 	if (run)
 		got = proc_command_read(run->command, call, which, offset, bytes, len, NULL);
 	exec_put_run(run);
-	return got;
+	return got == -ENOENT ?
+		       -EIO :
+		       got; /* the file is there, only the guest has forgotten what was in it */
 }
 
 static const struct stream_type output_type = { .refresh = refresh, .read = read_output };

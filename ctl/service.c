@@ -1,5 +1,5 @@
 /*
- * service.c - a service's state and verbs.
+ * service.c - a service's life, verbs, and who waits for it.
  */
 #include "ctl/service.h"
 
@@ -22,16 +22,11 @@ static struct service *self(struct object *object)
 	return (struct service *)object;
 }
 
-static bool running(const struct proc_service *service)
-{
-	return strcmp(service->state, "running") == 0;
-}
-
 /* object.lock held.  What was started last has ended, as far as is known. */
 static bool ended(const struct service *service)
 {
 	return service->known && !service->starting && service->last.state[0] &&
-	       !running(&service->last);
+	       !service_runs(&service->last);
 }
 
 /* wait: the exit code, once what was started has ended. */
@@ -86,7 +81,7 @@ static enum knowledge what_is_known(struct service *service)
 
 	pthread_mutex_lock(&service->job.object.lock);
 	if (service->known)
-		answer = running(&service->last) ? RUNS : HAS_ENDED;
+		answer = service_runs(&service->last) ? RUNS : HAS_ENDED;
 	pthread_mutex_unlock(&service->job.object.lock);
 	return answer;
 }
@@ -97,58 +92,6 @@ static void tell(struct service *service)
 	waitq_wake(&service->wait);
 	if (waitq_wanted(&service->wait))
 		poller_watch(cguest_poller(&service->job.object), &service->job.object);
-}
-
-void service_update(struct service *service, struct proc_service *fresh)
-{
-	struct object *object = &service->job.object;
-	struct proc_service old;
-	bool news, ended;
-
-	pthread_mutex_lock(&object->lock);
-	old = service->last;
-	news = !service->known || strcmp(old.state, fresh->state) != 0 ||
-	       old.started_at != fresh->started_at;
-	ended = news && !running(fresh);
-	service->last = *fresh;
-	service->known = true;
-	if (news)
-		clock_gettime(CLOCK_REALTIME, &object->changed);
-	pthread_mutex_unlock(&object->lock);
-	if (news)
-		events_add(&object->guest->events, "service %s %s", object->name, fresh->state);
-	*fresh = (struct proc_service){ 0 };
-	proc_service_free(&old);
-	if (ended)
-		cguest_changed(object->guest, NULL);
-	if (news)
-		waitq_wake(&service->wait);
-}
-
-int service_refresh(struct service *service, const struct call *call, struct error *err)
-{
-	struct object *object = &service->job.object;
-	struct proc_service fresh = { 0 };
-	bool asks;
-	int rc;
-
-	pthread_mutex_lock(&object->lock);
-	asks = service->known && !service->starting;
-	pthread_mutex_unlock(&object->lock);
-	if (!asks)
-		return 0;
-	rc = proc_service_status(cguest_guest(object), call, object->name, &fresh, err);
-	if (rc == 0)
-		service_update(service, &fresh);
-	proc_service_free(&fresh);
-	if (rc != -ENOENT)
-		return rc;
-	pthread_mutex_lock(&object->lock);
-	service->known = false;
-	proc_service_free(&service->last);
-	service->last = (struct proc_service){ 0 };
-	pthread_mutex_unlock(&object->lock);
-	return 0;
 }
 
 /* Somebody waits for the end: asks whether it has come. */

@@ -25,15 +25,20 @@ struct service {
 extern const struct object_type service_type;
 
 int service_new(struct object *dir, const char *name, struct service **out, struct error *err);
+/* rmdir. */
+int service_end(struct object *object, const struct call *call, struct error *err);
 
+/* service_news.c */
+
+bool service_runs(const struct proc_service *service);
 /* Takes over what the guest said (FRESH is empty afterwards) and tells who waits. */
 void service_update(struct service *service, struct proc_service *fresh);
 
-/* Asks the guest, if it has the service.  -ENOENT from it makes the service new again, and is no error. */
+/*
+ * Asks the guest, if it has the service.  -ENOENT from it makes the service new again, and is no error but for those
+ * who wait for its end.
+ */
 int service_refresh(struct service *service, const struct call *call, struct error *err);
-
-/* rmdir. */
-int service_end(struct object *object, const struct call *call, struct error *err);
 
 /* service_files.c */
 #define SERVICE_FILES 6

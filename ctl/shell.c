@@ -241,7 +241,10 @@ static ssize_t fetch_some(struct shell *shell, const struct call *call, char *by
 static void lost(struct shell *shell)
 {
 	struct proc_shell fresh;
+	struct error why;
 
+	error_set(&why, EIO, "the guest was restarted, or its agent, and the shell ended with it");
+	tree_set_error(&shell->job.object, &why);
 	pthread_mutex_lock(&shell->job.object.lock);
 	fresh = shell->last;
 	pthread_mutex_unlock(&shell->job.object.lock);

@@ -109,6 +109,30 @@ static bool is_stale(const struct sockaddr_un *address)
 	       errno == ECONNREFUSED;
 }
 
+/*
+ * Listens on ADDRESS in the place of a socket that nobody listens on: at no moment is there none, so that who connects
+ * meanwhile is only refused.
+ */
+static int replace_stale(int fd, const struct sockaddr_un *address)
+{
+	struct sockaddr_un beside = { .sun_family = AF_UNIX };
+	size_t len = strnlen(address->sun_path, sizeof(address->sun_path) - 1);
+
+	if (len + 2 > sizeof(beside.sun_path))
+		return unlink(address->sun_path) < 0 ?
+			       -1 :
+			       bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	memcpy(beside.sun_path, address->sun_path, len);
+	beside.sun_path[len] = '~';
+	unlink(beside.sun_path);
+	if (bind(fd, (struct sockaddr *)&beside, sizeof(beside)) < 0)
+		return -1;
+	if (listen(fd, BACKLOG) == 0 && rename(beside.sun_path, address->sun_path) == 0)
+		return 0;
+	unlink(beside.sun_path);
+	return -1;
+}
+
 static int listen_unix(struct listener *out, struct error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -120,8 +144,8 @@ static int listen_unix(struct listener *out, struct error *err)
 	if (fd < 0)
 		return error_set(err, errno, "cannot make a socket: %s", strerror(errno));
 	rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
-	if (rc < 0 && errno == EADDRINUSE && is_stale(&address) && unlink(out->path) == 0)
-		rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+	if (rc < 0 && errno == EADDRINUSE && is_stale(&address))
+		rc = replace_stale(fd, &address);
 	if (rc < 0 || listen(fd, BACKLOG) < 0)
 		return error_set(err, errno, "cannot listen on %s: %s", out->path, strerror(errno));
 	if (lstat(out->path, &st) == 0) {

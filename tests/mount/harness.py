@@ -215,7 +215,8 @@ class Guest:
     def is_reference(self):
         return self.kind.startswith("reference")
 
-    def start(self):
+    def start(self, replace=False):
+        """With REPLACE the socket's name of an agent that was killed stays: it is in nobody's way."""
         if self.kind == "local":
             return self
         if self.is_reference:
@@ -233,8 +234,9 @@ class Guest:
                                                     *self.options],
                                    [self.socket], [(binary("vsockfs-agent"), "/agent"),
                                                    *self.boot_id_binding()])
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.socket)
+        if not replace:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.socket)
         self.process = Process(argv, self.folder / "agent.stderr")
         wait_until(lambda: self.listens() or not self.process.alive, "the agent listens")
         assert self.process.alive, f"the agent ended: {self.process.output}"
@@ -290,6 +292,12 @@ class Guest:
     def restart(self):
         self.died_rightly = False
         self.start()
+
+    def replace(self):
+        """Kills the agent and starts another one; who asks meanwhile is only refused."""
+        self.kill()
+        self.died_rightly = False
+        self.start(replace=True)
 
     def reboot(self):
         """Like a restart, but that the whole guest was started anew."""

@@ -24,6 +24,8 @@ int world_teardown(void **state);
 
 /* The guest does not answer (every call: -ENOTCONN at once), or does again. */
 void world_gone(bool gone);
+/* The guest is another one now: it knows nothing of what ran there. */
+void world_restarts(void);
 /* ws_sync fails with this errno; 0: works. */
 void world_sync_fails(int error);
 /* guest_hello of new guests fails with this errno. */

@@ -21,7 +21,7 @@ struct fake_shell {
 };
 
 struct proc_command {
-	bool alive, ended;
+	bool alive, ended, forgotten;
 	int code;
 	char out[WORLD_ROOM], err[WORLD_ROOM];
 };
@@ -273,10 +273,32 @@ int proc_command_start(struct guest *guest, const struct call *call, const char 
 	return 0;
 }
 
+/* As world_request, about COMMAND. */
+static int command_request(const struct proc_command *command, struct error *err)
+{
+	int rc = world_request(err);
+
+	if (rc < 0 || !command->forgotten)
+		return rc;
+	pthread_mutex_unlock(&world_lock);
+	return error_set(err, ENOENT, "nothing of the command is there any more");
+}
+
+void world_restarts(void)
+{
+	pthread_mutex_lock(&world_lock);
+	world_services_reset();
+	shells_open -= shell.open;
+	shell.open = false;
+	if (last_command)
+		last_command->forgotten = true;
+	pthread_mutex_unlock(&world_lock);
+}
+
 int proc_command_status(struct proc_command *command, const struct call *call,
 			struct proc_command_status *out, struct error *err)
 {
-	int rc = world_request(err);
+	int rc = command_request(command, err);
 
 	(void)call;
 	if (rc < 0)
@@ -295,7 +317,7 @@ int proc_command_status(struct proc_command *command, const struct call *call,
 ssize_t proc_command_read(struct proc_command *command, const struct call *call, int stream,
 			  int64_t offset, void *bytes, size_t len, struct error *err)
 {
-	int rc = world_request(err);
+	int rc = command_request(command, err);
 
 	(void)call;
 	if (rc < 0)
@@ -306,7 +328,7 @@ ssize_t proc_command_read(struct proc_command *command, const struct call *call,
 int proc_command_kill(struct proc_command *command, const struct call *call, const char *signal,
 		      struct error *err)
 {
-	int rc = world_request(err);
+	int rc = command_request(command, err);
 
 	(void)call;
 	if (rc < 0)
