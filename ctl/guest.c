@@ -57,6 +57,8 @@ void cguest_notice(struct cguest *guest)
 	bool gone;
 
 	guest_get_status(guest->guest, &status);
+	if (status.state == GUEST_NEW) /* it is being asked: nothing is known yet */
+		return;
 	gone = status.state == GUEST_GONE || status.state == GUEST_STUCK;
 	if (atomic_exchange(&guest->seen_gone, gone) != gone)
 		events_add(&guest->events, "guest %s %s", guest->object.name,

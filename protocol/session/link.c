@@ -20,6 +20,7 @@
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define MAX_TRIES 3        /* sessions made for one call, of which each breaks at once */
 #define PAUSE NSEC_PER_SEC /* between an attempt that failed and the next */
+#define ATTEMPT 0.95 /* of the time of who begins it: it ends first, so that its reason is heard */
 
 int link_new(struct guest *guest, struct link **out)
 {
@@ -144,7 +145,7 @@ static int start(struct link *link, const struct call *call, struct error *err)
 	int rc;
 
 	claim(link);
-	link->seconds = seconds > timeout ? seconds : timeout;
+	link->seconds = ATTEMPT * (seconds > timeout ? seconds : timeout);
 	guest_hold(link->guest);
 	guest_pending(link->guest, 1, 0);
 	rc = thread_detach(make, link);

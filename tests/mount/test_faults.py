@@ -4,6 +4,7 @@ That the reference peer stays alive and nothing is left in the guest is asserted
 test's end (harness.Guest.check).
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -250,6 +251,37 @@ def test_reconnect_tries_at_once(yard):
     ctl(m.g, "reconnect")
     put(m.w / "g", "x")
     assert (guest.workspace / "g").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["unix", "line", "reference"])
+def test_reconnect_says_that_the_guest_is_still_gone(yard, kind):
+    guest = yard.guest(kind)
+    m = yard.mount(guest, ["timeout=2"])
+    m.allow_output(r"box|guest")
+    events = os.open(m.g / "events", os.O_RDONLY | os.O_NONBLOCK)
+
+    def told():
+        with contextlib.suppress(BlockingIOError):
+            return os.read(events, 4096).decode()
+        return ""
+
+    watcher = yard.spawn("cat", m.g / "events", stdout=subprocess.DEVNULL)
+    guest.kill()
+    with pytest.raises(OSError):
+        put(m.w / "g", "x")
+    wait_until(lambda: keyed(m.g / "status")["state"] == "gone", "the guest is gone")
+    wait_until(lambda: "guest box gone" in told(), "the event")
+    for _ in range(2):
+        with fails(errno.ENOTCONN):
+            ctl(m.g, "reconnect")
+        assert f"nobody listens on {guest.socket}" in text(m.g / "error")
+    assert "back" not in told(), "the guest was not there"
+    guest.restart()
+    ctl(m.g, "reconnect")
+    wait_until(lambda: "guest box back" in told(), "the event")
+    watcher.kill()
+    watcher.wait()
+    os.close(events)
 
 
 @pytest.mark.parametrize("kind", ["unix", "line", "reference"])
