@@ -11,6 +11,7 @@
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/session/frame.h"
+#include "protocol/utf8.h"
 
 /* More operations than this are not done between two reads. */
 #define QUICK_COUNT 32
@@ -110,6 +111,14 @@ static void put_header(struct buf *result, size_t start, int code)
 		at[2 + i] = (unsigned char)(len >> 8 * i);
 }
 
+/* Of the sentence as many whole characters as there is room for. */
+static void add_sentence(struct buf *result, const struct error *err)
+{
+	size_t len = strnlen(err->text, SENTENCE_MAX);
+
+	buf_add(result, err->text, len - utf8_split(err->text, len));
+}
+
 /* What came of STEP, or why nothing. */
 static int add_result(struct sess_call *call, struct step *step, struct buf *result,
 		      struct error *err)
@@ -126,7 +135,7 @@ static int add_result(struct sess_call *call, struct step *step, struct buf *res
 	if (rc < 0) {
 		result->len = start + RESULT_HEADER;
 		if (err->code == -rc)
-			buf_add(result, err->text, strnlen(err->text, SENTENCE_MAX));
+			add_sentence(result, err);
 	}
 	put_header(result, start, -rc);
 	return rc;

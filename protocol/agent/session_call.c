@@ -310,7 +310,10 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 
 	cancel_unset_wake(&call->cancel);
 	sess_fence_end_call(call);
+	/* Before it is told: by then the client may begin another in its place. */
 	sess_table_remove(&sess->calls, call);
+	if (call->upload)
+		sess_room_end_upload(sess->room);
 	if (rc == 0 && call->tail.len) {
 		frame.kind = FRAME_DATA;
 		frame_encode(&frame, data);
@@ -321,8 +324,6 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 	pieces[count] = (struct iovec){ done, sizeof(done) };
 	sess_send_frames(&sess->send, pieces, count + 2,
 			 call->parked ? SESS_SEND_POST : SESS_SEND_SMALL);
-	if (call->upload)
-		sess_room_end_upload(sess->room);
 	sess_call_free(call);
 	sess_table_forget(&sess->calls);
 }

@@ -45,7 +45,8 @@ int sess_table_add(struct sess_table *table, struct sess_call *call)
 	int rc = -EAGAIN;
 
 	pthread_mutex_lock(&table->lock);
-	if (table->living < SESS_MAX_CALLS) {
+	/* Those that are being answered count no more for the client; there are no more than threads. */
+	if (table->open < SESS_MAX_CALLS) {
 		call->chain = NULL;
 		*find(table, call->id) = call;
 		table->open++;

@@ -93,18 +93,39 @@ static void test_stuck_transfers(void **state)
 	free(got);
 }
 
+/* What has been answered counts no more: as many as there may be are open all the time. */
+static void replace(struct agent_client *client, unsigned op, const struct buf *args,
+		    uint32_t first, struct got *got)
+{
+	for (uint32_t i = 0; i < 100; i++) {
+		client_frame(client, FRAME_CANCEL, first + i % 20, 0, 0, NULL, 0);
+		do {
+			client_get(client, got);
+			assert_true(got->frame.kind != FRAME_DONE || got->frame.code == ECANCELED);
+		} while (got->frame.id != first + i % 20 || got->frame.kind != FRAME_DONE);
+		client->id = first + i % 20 - 1;
+		client_begin(client, op, args, 0);
+	}
+}
+
 /* Uploads have room set aside each, so there are not so many. */
 static void test_too_many_uploads(void **state)
 {
 	struct agent_client client;
+	struct got *got = malloc(sizeof(*got));
 	struct buf args = args_of("s", "");
+	uint32_t first, last = 0;
 
 	client_open(&client, *state);
-	for (int i = 0; i < 32; i++)
-		client_begin(&client, OP_IMPORT, &args, 0);
+	first = client_begin(&client, OP_IMPORT, &args, 0);
+	for (int i = 1; i < 32; i++)
+		last = client_begin(&client, OP_IMPORT, &args, 0);
+	replace(&client, OP_IMPORT, &args, first, got);
+	client.id = last;
 	expect_call(&client, EAGAIN, NULL, OP_IMPORT, "s", "");
 	client_close(&client);
 	buf_free(&args);
+	free(got);
 }
 
 static void test_too_many_calls(void **state)
@@ -123,6 +144,8 @@ static void test_too_many_calls(void **state)
 	client_get(&client, got);
 	assert_int_equal(got->frame.id, id);
 	assert_int_equal(got->frame.code, EAGAIN);
+	replace(&client, OP_WAIT, &args, id - 1024, got);
+	client.id = id;
 	expect_call(&client, 0, NULL, OP_STAT, "s", "file");
 	client_close(&client);
 	buf_free(&args);
