@@ -12,7 +12,7 @@
 #include "protocol/wire.h"
 
 /* A reading goes over so many sessions, one after the other. */
-#define SESSIONS 2
+#define SESSIONS 3
 
 int sproc_room_new(struct link *link, double timeout, struct sproc_room **out)
 {
@@ -179,7 +179,7 @@ ssize_t sproc_read(struct sproc_room *room, const struct call *call, const char 
 		rc = read_once(room, call, &args, &reading, &reply, &why);
 		if (rc != -ECONNRESET)
 			break;
-		rc = error_set(&why, ENOTCONN, "the session broke again and again");
+		rc = error_set(&why, EIO, "the session broke again and again");
 		if (sessions + 1 < SESSIONS)
 			link_retried(room->link, OP_STREAM);
 	}

@@ -43,18 +43,34 @@ static int ask_open(struct sproc_room *room, const struct call *call, const char
 	return sproc_ask(room, call, OP_SHELL_OPEN, &request, reply, err);
 }
 
+/* As ask_open.  1, with its error: the session broke, and there is no such shell, nor will there be (docs/protocol.md, 2.1). */
+static int open_once(struct sproc_room *room, const struct call *call, const char *id,
+		     const struct proc_settings *settings, int cols, int rows, json_t **reply,
+		     struct error *err)
+{
+	int rc = ask_open(room, call, id, settings, cols, rows, reply, err), there;
+
+	if (rc != -EIO)
+		return rc;
+	/* The id was new, so if there is one now, it is ours. */
+	there = sproc_ask_name(room, call, OP_SHELL_STATUS, "shell_id", id, reply, NULL);
+	if (there == 0)
+		return 0;
+	return there == -ENOENT ? 1 : -EIO;
+}
+
 int sproc_shell_open(struct sproc_room *room, const struct call *call, const char *id,
 		     const struct proc_settings *settings, int cols, int rows,
 		     struct proc_shell *out, struct error *err)
 {
 	struct call own = call_within(room->timeout, NULL);
 	json_t *reply = NULL;
-	int rc = ask_open(room, call, id, settings, cols, rows, &reply, err);
+	int rc = open_once(room, call, id, settings, cols, rows, &reply, err);
 
-	/* The session broke, perhaps: the id was new, so if there is one now, it is ours. */
-	if (rc == -EIO &&
-	    sproc_ask_name(room, call, OP_SHELL_STATUS, "shell_id", id, &reply, NULL) == 0)
-		rc = 0;
+	if (rc > 0)
+		rc = open_once(room, call, id, settings, cols, rows, &reply, err);
+	if (rc > 0)
+		rc = -EIO;
 	if (rc == -EINTR || rc == -ETIMEDOUT)
 		sproc_ask_name(room, &own, OP_SHELL_CLOSE, "shell_id", id, NULL, NULL);
 	if (rc == 0)

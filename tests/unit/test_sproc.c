@@ -242,6 +242,22 @@ static void broken_questions_are_asked_again(void **state)
 	}
 }
 
+/* A signal is not sent twice: whoever sent it hears that nobody knows, and looks. */
+static void broken_signals_are_not_repeated(void **state)
+{
+	struct world *w = *state;
+	struct sproc_command *command;
+
+	ok(w, sproc_command_start(w->room, &w->call, "exec sleep 100", &plain, -1, 0, 0, &command,
+				  &w->err));
+	cut_relay_order(&w->relay, OP_COMMAND_SIGNAL, RELAY_CUT_ANSWER);
+	assert_int_equal(sproc_command_kill(command, &w->call, "TERM", &w->err), -EIO);
+	assert_non_null(strstr(w->err.text, "not known"));
+	assert_true(cut_relay_done(&w->relay));
+	assert_int_equal(finish(w, command).exit_code, 128 + SIGTERM);
+	sproc_command_free(command, &w->call);
+}
+
 /* An agent that is new knows nothing of what the old one did. */
 static void agents_that_forget_are_told_from_those_that_know(void **state)
 {
@@ -398,6 +414,7 @@ int main(void)
 		test(commands_run),
 		test(large_input_and_output_are_whole),
 		test(broken_starts_run_once),
+		test(broken_signals_are_not_repeated),
 		test(broken_questions_are_asked_again),
 		test(agents_that_forget_are_told_from_those_that_know),
 		test(services_start_and_stop),

@@ -63,6 +63,32 @@ static void test_writes(void **state)
 	at_calls(*state, 1, body_writes);
 }
 
+/* Attributes of a path and of an open file, in their place among the writes. */
+static void body_attributes(struct world *w, enum cut cut)
+{
+	struct sws_file *file = world_open(w, "f", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	struct ws_attr in = { .mode = 0600, .size = 4, .mtime = { 1000, 7 } };
+
+	(void)cut;
+	world_write(w, file, 0, "aaaaaaaaaa");
+	ok(w, sws_setattr(w->ws, &w->call, "f", file, WS_SET_SIZE, &in, &w->attr, &w->err));
+	assert_int_equal(w->attr.size, 4);
+	world_write(w, file, 6, "b");
+	ok(w, sws_setattr(w->ws, &w->call, "f", NULL, WS_SET_MODE, &in, &w->attr, &w->err));
+	assert_int_equal(w->attr.mode, S_IFREG | 0600);
+	assert_int_equal(w->attr.size, 7);
+	ok(w, sws_setattr(w->ws, &w->call, "f", file, WS_SET_MTIME, &in, &w->attr, &w->err));
+	ok(w, sws_fsync(file, &w->call, true, &w->err));
+	ok(w, sws_fstat(file, &w->call, &w->attr, &w->err));
+	assert_true(w->attr.mtime.tv_sec == 1000 && w->attr.mtime.tv_nsec == 7);
+	world_close(w, file);
+}
+
+static void test_attributes(void **state)
+{
+	at_calls(*state, 1, body_attributes);
+}
+
 /* Larger than one call, and than a file's window. */
 static void body_large(struct world *w, enum cut cut)
 {
@@ -403,15 +429,11 @@ static void test_retries_are_counted(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	world_test(test_writes),
-	world_test(test_large),
-	world_test(test_appends),
-	world_test(test_append_once),
-	world_test(test_questions),
-	world_test(test_names),
-	world_test(test_late),
-	world_test(test_race),
-	world_test(test_retries_are_counted),
+	world_test(test_attributes),  world_test(test_writes),
+	world_test(test_large),       world_test(test_appends),
+	world_test(test_append_once), world_test(test_questions),
+	world_test(test_names),       world_test(test_late),
+	world_test(test_race),        world_test(test_retries_are_counted),
 };
 
 int main(void)
