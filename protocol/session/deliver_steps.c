@@ -170,7 +170,7 @@ static const char start_script[] =
 	"cd /\n"
 	"if {\n"
 	"\ttrap '' HUP\n"
-	"\t$b \"$p\" --listen %s --idle-exit %d --ready-fd 3 3>&1 >/dev/null 2>\"$t/log\" </dev/null"
+	"\t$b \"$p\" --idle-exit %d --listen %s --ready-fd 3 3>&1 >/dev/null 2>\"$t/log\" </dev/null"
 	" 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &\n"
 	"} | read -r x; then\n"
 	"\tsay listens\n"
@@ -220,7 +220,7 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 	write_names(delivery, script, sizeof(script));
 	len = strlen(script);
 	snprintf(script + len, sizeof(script) - len, start_script, guest_token(delivery->guest),
-		 listen, IDLE_SECONDS);
+		 IDLE_SECONDS, listen);
 	rc = run(delivery, &call, script, said, sizeof(said), err);
 	if (rc < 0)
 		return rc;
@@ -229,7 +229,7 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 	} else if (strncmp(said, "ended", 5) == 0) {
 		*out = DELIVERED_ENDED;
 		error_set(err, EOPNOTSUPP, "vsockfs's agent ended in the guest: %.200s",
-			  said[5] ? said + 6 : "it said nothing");
+			  said[5] && said[6] ? said + 6 : "it said nothing");
 	} else {
 		*out = DELIVERED_NOT;
 		error_set(

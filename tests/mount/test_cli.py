@@ -77,7 +77,7 @@ def test_help():
         assert done.returncode == 0
         for word in ("SOURCE", "MOUNTPOINT", "firecracker:", "vsock:", "unix:", "local:", "-o",
                      "-f", "-d", "timeout", "attr_timeout", "idmap", "symlinks", "sync_write",
-                     "local_net", "max_connections"):
+                     "local_net", "max_connections", "agent=auto|never"):
             assert word in done.stdout, word
     done = subprocess.run([binary("vsockfs-agent"), "--help"], capture_output=True, text=True,
                           check=False)
@@ -105,6 +105,9 @@ def test_help():
     (["-o", "timeout=soon", "local:DIR", "MNT"], ["timeout"]),
     (["-o", "timeout=-1", "local:DIR", "MNT"], ["timeout"]),
     (["-o", "max_connections=0", "local:DIR", "MNT"], ["max_connections"]),
+    (["-o", "agent=maybe", "local:DIR", "MNT"], ["agent=maybe", "auto", "never"]),
+    (["-o", "agent=", "local:DIR", "MNT"], ["agent=", "auto", "never"]),
+    (["-o", "agent", "local:DIR", "MNT"], ["agent"]),
     (["local:DIR", "/none/mnt"], ["/none/mnt"]),
 ], ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else None)
 def test_wrong_command_lines(yard, point, argv, words):
@@ -252,7 +255,7 @@ def test_read_only(yard):
 
 @pytest.mark.parametrize("option", ["sync_write", "attr_timeout=0", "attr_timeout=5", "timeout=3",
                                     "idmap=none", "idmap=user", "max_connections=4",
-                                    "default_permissions",
+                                    "default_permissions", "agent=auto", "agent=never",
                                     "fsname=thing", "allow_root" if os.geteuid() == 0 else "rw"])
 def test_options_are_taken(yard, option):
     m = yard.mount(yard.guest("local"), [option])

@@ -21,6 +21,7 @@
 
 /* Of the VM that runs: transport_ops have no argument. */
 static char listen_dir[96];
+static const char *listen_more;
 
 static bool no_vsock(void)
 {
@@ -35,7 +36,7 @@ static int never_connect(uint32_t cid, uint32_t port)
 
 static void agent_listen(uint32_t port, char *text, size_t size)
 {
-	snprintf(text, size, "unix:%s/%u.sock", listen_dir, port);
+	snprintf(text, size, "unix:%s/%u.sock%s", listen_dir, port, listen_more);
 }
 
 static const struct transport_ops ops = { no_vsock, never_connect, agent_listen };
@@ -154,7 +155,9 @@ bool line_vm_start(struct line_vm *vm, const char *noexec, const char *const *mo
 		return false;
 	if (system("bwrap --unshare-pid --ro-bind / / --proc /proc true 2>/dev/null") != 0)
 		return false;
-	*vm = (struct line_vm){ .pause = vm->pause, .top = "/tmp/test-vm-XXXXXX" };
+	*vm = (struct line_vm){ .pause = vm->pause,
+				.more = vm->more,
+				.top = "/tmp/test-vm-XXXXXX" };
 	assert_non_null(mkdtemp(vm->top));
 	snprintf(vm->bridge, sizeof(vm->bridge), "%s/bridge", vm->top);
 	snprintf(vm->ports, sizeof(vm->ports), "%s/ports", vm->top);
@@ -164,6 +167,7 @@ bool line_vm_start(struct line_vm *vm, const char *noexec, const char *const *mo
 	assert_int_equal(mkdir(vm->ports, 0755), 0);
 	assert_int_equal(mkdir(vm->workspace, 0755), 0);
 	memcpy(listen_dir, vm->ports, sizeof(listen_dir));
+	listen_more = vm->more ? vm->more : "";
 	start_agent(vm, noexec, more);
 	start_bridge(vm);
 	return true;

@@ -14,7 +14,9 @@
 
 struct line_vm {
 	const char *pause; /* set before the start, or NULL: bridge.py's */
-	char top[64];      /* a private directory: all of the following is in it */
+	const char
+		*more; /* likewise: arguments of an agent that is brought, with a blank in front */
+	char top[64];  /* a private directory: all of the following is in it */
 	char bridge[96], ports[96], workspace[96], log[96], hold[96];
 	pid_t agent, forwarder;
 };

@@ -192,6 +192,40 @@ static void test_slow_guest(void **state)
 	line_vm_stop(&vm);
 }
 
+/* Without a host for a while it ends, and there is nothing of it; whoever comes then brings it anew. */
+static void test_ends_when_nobody_is_there(void **state)
+{
+	struct line_vm vm = { .more = " --idle-exit 1" };
+	struct call nap = call_within(LONG, NULL);
+	struct guest *one, *line;
+	struct error err = { 0 };
+	char command[160];
+
+	(void)state;
+	need_vm(&vm, NULL);
+	snprintf(command, sizeof(command), "test $(ls %s | wc -l) = 1", vm.ports);
+	one = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(one, &err), 0);
+	expect_delivered(one);
+	assert_string_equal(line_vm_ask(one, COUNT_AGENTS), "1\n");
+	assert_int_not_equal(system(command), 0);
+	guest_unref(one);
+
+	line = line_vm_guest(&vm, LONG, GUEST_AGENT_NEVER);
+	while (strcmp(line_vm_ask(line, COUNT_AGENTS), "0\n") != 0)
+		assert_int_equal(call_sleep(&nap, 0.05), 0);
+	assert_string_equal(line_vm_ask(line, LOOK), "");
+	assert_int_equal(system(command), 0); /* its socket is gone, too */
+	guest_unref(line);
+
+	one = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(one, &err), 0);
+	expect_delivered(one);
+	assert_int_equal(line_vm_count(&vm, "extract_archive"), 2);
+	guest_unref(one);
+	line_vm_stop(&vm);
+}
+
 static const char *status_in_session(struct guest *guest, const char *name)
 {
 	static char text[4096];
@@ -250,9 +284,13 @@ static void test_services_are_shared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_which_file),  cmocka_unit_test(test_delivered),
-		cmocka_unit_test(test_two_at_once), cmocka_unit_test(test_delivered_again),
-		cmocka_unit_test(test_slow_guest),  cmocka_unit_test(test_services_are_shared),
+		cmocka_unit_test(test_which_file),
+		cmocka_unit_test(test_delivered),
+		cmocka_unit_test(test_two_at_once),
+		cmocka_unit_test(test_delivered_again),
+		cmocka_unit_test(test_slow_guest),
+		cmocka_unit_test(test_services_are_shared),
+		cmocka_unit_test(test_ends_when_nobody_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, deliver_setup, deliver_teardown);

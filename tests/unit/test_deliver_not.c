@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -81,6 +82,68 @@ static void test_no_room_to_upload(void **state)
 	guest = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
 	assert_int_equal(hello(guest, &err), 0);
 	expect_line(guest, "did not take");
+	guest_unref(guest);
+	line_vm_stop(&vm);
+}
+
+static void test_upload_refused(void **state)
+{
+	static const char *const fixed[] = { "--remount-ro", "/workspace", NULL };
+	struct line_vm vm = { 0 };
+	struct guest *guest;
+	struct error err = { 0 };
+
+	(void)state;
+	need_vm(&vm, fixed);
+	guest = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(guest, &err), 0);
+	expect_line(guest, "did not take vsockfs's agent: ");
+	expect_line(guest, strerror(EROFS));
+	guest_unref(guest);
+	line_vm_stop(&vm);
+}
+
+/* A guest of a machine for which there is no agent; its uname says so. */
+static void test_another_machine(void **state)
+{
+	char uname[] = "/tmp/test-uname-XXXXXX";
+	const char *more[] = { "--ro-bind", uname, "/usr/bin/uname", NULL };
+	static const char script[] = "#!/bin/sh\necho pdp11\n";
+	struct line_vm vm = { 0 };
+	struct guest *guest;
+	struct error err = { 0 };
+	int fd = mkstemp(uname);
+
+	(void)state;
+	assert_int_equal(write(fd, script, strlen(script)), strlen(script));
+	assert_int_equal(fchmod(fd, 0755), 0);
+	close(fd);
+	if (!line_vm_start(&vm, NULL, more)) {
+		unlink(uname);
+		skip();
+	}
+	guest = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(guest, &err), 0);
+	expect_line(guest, "no vsockfs-agent for the machine 'pdp11'");
+	assert_int_equal(line_vm_count(&vm, "extract_archive"), 0);
+	guest_unref(guest);
+	line_vm_stop(&vm);
+	assert_int_equal(unlink(uname), 0);
+}
+
+/* It runs, but cannot listen. */
+static void test_ends_at_once(void **state)
+{
+	struct line_vm vm = { .more = " --listen unix:/none/agent.sock" };
+	struct guest *guest;
+	struct error err = { 0 };
+
+	(void)state;
+	need_vm(&vm, NULL);
+	guest = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(guest, &err), 0);
+	expect_line(guest, "agent ended in the guest: vsockfs-agent: ");
+	expect_line(guest, "/none/agent.sock");
 	guest_unref(guest);
 	line_vm_stop(&vm);
 }
@@ -177,6 +240,38 @@ static void test_strangers(void **state)
 	line_vm_stop(&vm);
 }
 
+/* Other builds on all ports that ours would have. */
+static void test_strangers_everywhere(void **state)
+{
+	enum { PORTS = 8 };
+	static const struct peer_step session[] = {
+		P_LINE, P_SAY("{\"dialect\": \"session/1\", \"build\": \"b0\"}\n"), P_BYTES(1),
+		P_CLOSE
+	};
+	static const struct peer_step *scripts[] = { session };
+	struct peer *peers[PORTS];
+	struct line_vm vm = { 0 };
+	struct guest *guest;
+	struct error err = { 0 };
+	char path[128];
+
+	(void)state;
+	need_vm(&vm, NULL);
+	for (unsigned i = 0; i < PORTS; i++) {
+		snprintf(path, sizeof(path), "%s/%u.sock", vm.ports,
+			 52000 + (first_port() - 52000 + i) % 9000);
+		peers[i] = peer_start_at(path, scripts, 1, true);
+	}
+	guest = line_vm_guest(&vm, LONG, GUEST_AGENT_AUTO);
+	assert_int_equal(hello(guest, &err), 0);
+	expect_line(guest, "strangers listen on the ports");
+	assert_int_equal(line_vm_count(&vm, "extract_archive"), 0);
+	guest_unref(guest);
+	for (unsigned i = 0; i < PORTS; i++)
+		peer_stop(peers[i]);
+	line_vm_stop(&vm);
+}
+
 static bool is_clean(const struct line_vm *vm)
 {
 	char command[160];
@@ -223,6 +318,8 @@ int main(void)
 		cmocka_unit_test(test_no_room_to_run), cmocka_unit_test(test_no_room_to_upload),
 		cmocka_unit_test(test_another_place),  cmocka_unit_test(test_noexec),
 		cmocka_unit_test(test_strangers),      cmocka_unit_test(test_detached_half_way),
+		cmocka_unit_test(test_upload_refused), cmocka_unit_test(test_another_machine),
+		cmocka_unit_test(test_ends_at_once),   cmocka_unit_test(test_strangers_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, deliver_setup, deliver_teardown);

@@ -57,6 +57,7 @@ EXPECTED = {
     "delivered": "dialect session/1 agent_delivered yes line_reason null ",
     "delivered-run": "over the session",
     "delivered-files": "",
+    "delivered-shared": "dialect session/1 agent_delivered yes 1",
     "never": "dialect line agent_delivered no ",
     "never-write": "0 over the line",
     "delivered-log": "",
