@@ -122,4 +122,4 @@ def m(yard, backend, request):
     options = request.node.get_closest_marker("options")
     limit = request.node.get_closest_marker("limit")
     guest = yard.guest(backend, options=REFERENCE_OPTIONS if "reference" in backend else ())
-    return yard.mount(guest, options.args if options else (), limit.args[0] if limit else 60)
+    return yard.mount(guest, options.args if options else (), limit.args[0] if limit else 120)

@@ -62,7 +62,7 @@ def is_mounted(path):
         return any(line.split(" ")[4] == str(path) for line in table)
 
 
-def run(*argv, status=0, timeout=60, **more):
+def run(*argv, status=0, timeout=120, **more):
     """Runs a program to its end; its exit status is asserted, its output returned as text."""
     more.setdefault("env", ENV)
     done = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True,
@@ -72,7 +72,7 @@ def run(*argv, status=0, timeout=60, **more):
     return done.stdout
 
 
-def sh(script, cwd, status=0, timeout=60):
+def sh(script, cwd, status=0, timeout=120):
     """A shell script with -e, in CWD."""
     return run("/bin/sh", "-ec", script, cwd=cwd, status=status, timeout=timeout)
 

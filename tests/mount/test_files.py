@@ -872,6 +872,7 @@ def test_a_full_disk_is_told(small_disk, m):
     assert text(m.w / "small") == "fits"
 
 
+@pytest.mark.limit(240)
 def test_many_threads(m):
     errors = []
 

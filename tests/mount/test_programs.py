@@ -106,10 +106,10 @@ def origin(yard, sample):
     return where
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(400)
 @pytest.mark.core
 def test_git(m, origin):
-    git(m.w, "clone", "-q", "--no-hardlinks", origin, "repo", timeout=150)
+    git(m.w, "clone", "-q", "--no-hardlinks", origin, "repo", timeout=360)
     repo = m.w / "repo"
     assert git(repo, "status", "--porcelain") == ""
     put(repo / "src/file2.c", "edited\n")
@@ -130,7 +130,7 @@ def test_git(m, origin):
     assert len(git(there, "log", "--format=%h").split()) == 3
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(400)
 def test_git_made_in_the_mount(m):
     git(m.w, "init", "-q", "--template=", "-b", "main", "r")
     for number in range(4):
