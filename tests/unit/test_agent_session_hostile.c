@@ -285,7 +285,7 @@ static void test_shells_that_never_stop(void **state)
 		buf_free(&args);
 	}
 	/* Until each of them has shown far more than is kept of it. */
-	for (int64_t shown = 0; shown < 100 << 20;) {
+	for (int64_t shown = 0; shown < 40 << 20;) {
 		struct agent_client other;
 		struct buf result = BUF_INIT(FRAME_BODY_MAX);
 
@@ -316,12 +316,12 @@ static void test_shells_that_never_stop(void **state)
 static void test_all_descriptors(void **state)
 {
 	static const char line[] = "{\"command\": \"echo fine\", \"timeout_seconds\": 10}";
-	struct agent_client clients[8];
+	struct agent_client clients[3];
 	struct buf args = args_of("sww", "file", OPEN_READ, 0u);
 	json_t *reply;
 
 	agent_put_file(*state, "file", "x");
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 3; i++) {
 		enter(&clients[i], *state);
 		for (int k = 0; k < 64; k++) {
 			ask_much(&clients[i], OP_OPEN, &args, 64);
@@ -334,7 +334,7 @@ static void test_all_descriptors(void **state)
 	reply = agent_call(*state, "%s", line);
 	agent_expect_text(reply, "stdout", "fine\n");
 	json_decref(reply);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 3; i++)
 		leave(&clients[i]);
 	buf_free(&args);
 }
@@ -365,12 +365,12 @@ static void test_storms_of_small_frames(void **state)
 
 	enter(&client, *state);
 	client_begin(&client, OP_WATCH, &watch, 0);
-	for (uint32_t i = 0; i < 100000; i++) {
+	for (uint32_t i = 0; i < 40000; i++) {
 		struct frame frame = { 4, 1, FRAME_CREDIT, 0, 0 };
 		unsigned char bytes[FRAME_HEADER + 4];
 
 		if (i % 2)
-			frame = (struct frame){ 0, i > 90000 ? 1 : i, FRAME_CANCEL, 0, 0 };
+			frame = (struct frame){ 0, i > 30000 ? 1 : i, FRAME_CANCEL, 0, 0 };
 		frame_encode(&frame, bytes);
 		memset(bytes + FRAME_HEADER, 0xff, 4);
 		buf_add(&storm, bytes, FRAME_HEADER + frame.size);
@@ -397,7 +397,7 @@ static void test_sessions_that_stop_in_the_middle(void **state)
 		enter(&clients[i], *state);
 		client_raw(&clients[i], part, sizeof(part));
 	}
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 150; i++) {
 		struct agent_client more;
 
 		enter(&more, *state);
