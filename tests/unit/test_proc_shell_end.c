@@ -2,8 +2,10 @@
  * test_proc_shell_end.c - the last output of a shell whose agent is late with it, by scripted answers.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/unit/cmocka_all.h"
 
@@ -78,11 +80,55 @@ static void test_interrupted_it_has_not_ended_yet(void **state)
 	peer_stop(peer);
 }
 
+struct job {
+	pthread_t thread;
+	struct guest *guest;
+	ssize_t got;
+	int64_t ended_at;
+};
+
+static void *read_in_thread(void *arg)
+{
+	struct job *job = arg;
+	struct call call = call_within(LONG, NULL);
+	struct proc_shell shell;
+	char bytes[4096];
+
+	job->got = lproc_shell_read(job->guest, &call, "s", 0, bytes, sizeof(bytes), &shell, NULL);
+	job->ended_at = call_now();
+	return NULL;
+}
+
+/* An agent that takes its time for an answer gets more of it for the terminal, too. */
+static void test_a_slow_guest_is_asked_later(void **state)
+{
+	static const struct peer_step slow[] = { P_LINE, P_PAUSE, P_SAY(SHELL("stopped", "", "0")),
+						 P_CLOSE };
+	const struct peer_step *scripts[] = { slow, late };
+	struct peer *peer = peer_start(scripts, 2, false);
+	struct job job = { .guest = make_guest("unix:", peer_path(peer), LONG) };
+	struct timespec slowness = { .tv_nsec = 150000000 };
+	int64_t answered_at;
+
+	(void)state;
+	assert_int_equal(pthread_create(&job.thread, NULL, read_in_thread, &job), 0);
+	peer_wait_paused(peer);
+	nanosleep(&slowness, NULL);
+	answered_at = call_now();
+	peer_go(peer);
+	pthread_join(job.thread, NULL);
+	assert_int_equal(job.got, strlen("late\r\n"));
+	assert_true(job.ended_at - answered_at > 5 * (int64_t)slowness.tv_nsec);
+	guest_unref(job.guest);
+	peer_stop(peer);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_comes_late_is_heard),
 		cmocka_unit_test(test_the_others_cost_one_request),
+		cmocka_unit_test(test_a_slow_guest_is_asked_later),
 		cmocka_unit_test(test_interrupted_it_has_not_ended_yet),
 	};
 
