@@ -20,6 +20,9 @@
 /* Between two machines' clocks, and what a millisecond's worth of them hides. */
 #define CLOCK_SLACK_MS 20
 
+/* Seconds until an agent that had no room for input is asked again. */
+#define ROOM_PAUSE 0.05
+
 struct sproc_command {
 	struct sproc_room *room;
 	char id[LIMIT_ENTITY_NAME + 1];
@@ -179,6 +182,28 @@ static int send_input(struct sproc_command *command, const struct call *call, in
 	return rc;
 }
 
+/* The same, as soon as the agent has room for it. */
+static int give_input(struct sproc_command *command, const struct call *call, int fd, int64_t len,
+		      struct error *err)
+{
+	int slept, rc = send_input(command, call, fd, len, err);
+
+	while (rc == -EAGAIN && (slept = call_sleep(call, ROOM_PAUSE)) != -ETIMEDOUT) {
+		struct error why = { 0 };
+
+		if (slept == -EINTR)
+			return error_set(err, EINTR,
+					 "interrupted before the guest had room for the input");
+		rc = send_input(command, call, fd, len, &why);
+		/* It had taken all of it: what found no room was the command itself, and is forgotten. */
+		if (rc == -ENOENT)
+			return -EAGAIN;
+		if (rc < 0)
+			error_copy(err, &why);
+	}
+	return rc;
+}
+
 static int unknown(struct error *err)
 {
 	return error_set(err, EIO,
@@ -248,7 +273,7 @@ static int start_once(struct sproc_command *command, const struct call *call, co
 	if (rc == -EIO)
 		rc = look_for(command, call, since, &seen, err);
 	if (rc == 0 && input) {
-		rc = send_input(command, call, fd, len, err);
+		rc = give_input(command, call, fd, len, err);
 		if (rc == -ECONNRESET)
 			rc = find_out(command, call, since, &seen, err);
 	}

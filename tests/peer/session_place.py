@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from session_client import Attr, Failed, Session
+from session_client import Failed, Session
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../mount"))
 from harness import Guest  # noqa: E402
@@ -39,11 +39,3 @@ def refused(number, session, name, *values, **options):
         session.call(name, *values, **options)
     assert errno.errorcode[failed.value.errno] == errno.errorcode[number], failed.value
     return failed.value.sentence
-
-
-def as_attr(path):
-    st = os.lstat(path)
-    times = [part for ns in (st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns)
-             for part in divmod(ns, 10**9)]
-    return Attr(st.st_ino, st.st_dev, st.st_rdev, st.st_size, st.st_blocks, st.st_mode,
-                st.st_nlink, st.st_uid, st.st_gid, *times)

@@ -12,8 +12,9 @@ import tarfile
 import pytest
 
 import session_client as dialect
+from session_agent import as_attr
 from session_client import LAST_OPENED, NOW, Attr, Failed, batch, batch_results, entries
-from session_place import as_attr, refused
+from session_place import refused
 
 READ, WRITE, CREATE, EXCLUSIVE, TRUNCATE, APPEND = 1, 2, 4, 8, 16, 32
 
