@@ -3,21 +3,29 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/cleanup.h"
 #include "protocol/limits.h"
 
 #define MAX_TEXT (1u << 30)
 
-static int collect(DIR *dir, struct archive_names *names)
-{
-	const struct dirent *entry;
+/* Of one getdents64: what the C library takes, too. */
+#define ENTRIES_SIZE (32u << 10)
 
-	while ((errno = 0, entry = readdir(dir)) != NULL) {
+/* A key has some bytes of a name, and which one it is: so of so many only, which also bounds the memory. */
+#define KEY_BYTES 6
+#define INDEX_BITS 16
+#define INDEX_MASK 0xffff
+#define KEYED_MAX 65536
+
+static int add_entries(struct archive_names *names, const char *at, const char *end)
+{
+	while (at < end) {
+		const struct dirent64 *entry = (const struct dirent64 *)at;
+
+		at += entry->d_reclen;
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		if (names->count == LIMIT_LISTING_ENTRIES)
@@ -27,14 +35,93 @@ static int collect(DIR *dir, struct archive_names *names)
 			return names->text.len > MAX_TEXT / 2 ? -EFBIG : -ENOMEM;
 		names->count++;
 	}
-	return -errno;
+	return 0;
 }
 
-static int compare(const void *left, const void *right, void *text)
+/* Without a DIR, which would have to be opened and allocated for each directory of a tree. */
+static int collect(int fd, struct archive_names *names)
+{
+	_Alignas(struct dirent64) char bytes[ENTRIES_SIZE];
+	int rc = lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+
+	while (rc == 0) {
+		ssize_t n = getdents64(fd, bytes, sizeof(bytes));
+
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		rc = add_entries(names, bytes, bytes + n);
+	}
+	return rc;
+}
+
+static int compare_names(const void *left, const void *right, void *text)
 {
 	const uint32_t *a = left, *b = right;
 
 	return strcmp((const char *)text + *a, (const char *)text + *b);
+}
+
+/* Names by the bytes behind what all begin with, and by where they are in OFFSETS. */
+struct keyed {
+	const char *text;
+	uint32_t *offsets;
+};
+
+static int compare_keyed(const void *left, const void *right, void *arg)
+{
+	const uint64_t *a = left, *b = right;
+	const struct keyed *names = arg;
+
+	if ((*a ^ *b) >> INDEX_BITS)
+		return *a < *b ? -1 : 1;
+	return strcmp(names->text + names->offsets[*a & INDEX_MASK],
+		      names->text + names->offsets[*b & INDEX_MASK]);
+}
+
+static size_t common(const char *left, const char *right, size_t max)
+{
+	size_t len = 0;
+
+	while (len < max && left[len] == right[len])
+		len++;
+	return len;
+}
+
+static uint64_t key_of(const char *name, uint64_t index)
+{
+	uint64_t key = 0;
+
+	for (int i = 0; i < KEY_BYTES; i++) {
+		key = key << 8 | (unsigned char)*name;
+		name += *name != '\0';
+	}
+	return key << INDEX_BITS | index;
+}
+
+/* Most names differ early: then their text is not touched again for every comparison. */
+static int sort_keyed(struct archive_names *names)
+{
+	uint64_t *keys = malloc(names->count * sizeof(*keys));
+	uint32_t *offsets = malloc(names->count * sizeof(*offsets));
+	struct keyed keyed = { names->text.data, names->offsets };
+	size_t prefix = strlen(keyed.text);
+
+	if (!keys || !offsets) {
+		free(keys);
+		free(offsets);
+		return -ENOMEM;
+	}
+	for (size_t i = 1; i < names->count; i++)
+		prefix = common(keyed.text, keyed.text + names->offsets[i], prefix);
+	for (size_t i = 0; i < names->count; i++)
+		keys[i] = key_of(keyed.text + names->offsets[i] + prefix, i);
+	qsort_r(keys, names->count, sizeof(*keys), compare_keyed, &keyed);
+	for (size_t i = 0; i < names->count; i++)
+		offsets[i] = names->offsets[keys[i] & INDEX_MASK];
+	free(keys);
+	free(names->offsets);
+	names->offsets = offsets;
+	return 0;
 }
 
 static int sort(struct archive_names *names)
@@ -50,28 +137,21 @@ static int sort(struct archive_names *names)
 		names->offsets[i] = at;
 		at += (uint32_t)strlen(names->text.data + at) + 1;
 	}
-	qsort_r(names->offsets, names->count, sizeof(*names->offsets), compare, names->text.data);
+	if (names->count <= KEYED_MAX)
+		return sort_keyed(names);
+	qsort_r(names->offsets, names->count, sizeof(*names->offsets), compare_names,
+		names->text.data);
 	return 0;
 }
 
 int archive_names_read(int fd, struct archive_names *names)
 {
-	/* A description of its own: readdir's position is not the caller's. */
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = own < 0 ? NULL : fdopendir(own);
 	int rc;
 
 	*names = (struct archive_names){ .text = BUF_INIT(MAX_TEXT) };
-	if (!dir) {
-		rc = -errno;
-		if (own >= 0)
-			close(own);
-		return rc;
-	}
-	rc = collect(dir, names);
+	rc = collect(fd, names);
 	if (rc == 0)
 		rc = sort(names);
-	closedir(dir);
 	if (rc < 0)
 		archive_names_free(names);
 	return rc;

@@ -22,6 +22,9 @@ struct level {
 	size_t next;     /* of names */
 	size_t path_len; /* of the walk's path at this level */
 	unsigned serial; /* no other level of this walk has it */
+	/* Names that were looked at together, the one in turn among them; NULL of a small directory. */
+	struct sess_run *run;
+	bool entered; /* the walk has been below: it will be again, and read ahead there */
 };
 
 struct walk {
@@ -35,11 +38,7 @@ struct walk {
 	struct level *levels; /* owned */
 	unsigned depth, room;
 	unsigned serial;
-
-	/* Names of one level that were looked at together: COUNT from FIRST on. */
 	struct sess_ahead *ahead; /* owned; NULL until there is a large directory */
-	unsigned ahead_serial;
-	size_t ahead_first, ahead_count;
 };
 
 /* The first name that is not before NAME, of LEN bytes. */
@@ -75,6 +74,7 @@ static int push(struct walk *walk, const struct level *level)
 	if (walk->depth > OPEN_LEVELS) {
 		struct level *above = &walk->levels[walk->depth - 1 - OPEN_LEVELS];
 
+		sess_run_free(walk->ahead, move_ptr(above->run));
 		if (above->fd >= 0)
 			close(move_fd(above->fd));
 	}
@@ -85,6 +85,9 @@ static void pop(struct walk *walk)
 {
 	struct level *level = &walk->levels[--walk->depth];
 
+	if (walk->ahead)
+		sess_ahead_leave(walk->ahead);
+	sess_run_free(walk->ahead, level->run);
 	if (level->fd >= 0)
 		close(level->fd);
 	archive_names_free(&level->names);
@@ -97,31 +100,74 @@ static bool is_passed_over(int code)
 	       code == ENOTDIR || code == ESTALE;
 }
 
-/* Goes down into the directory FD, which is taken over. */
-static int enter_fd(struct walk *walk, int fd)
+/* Opens and reads the directory NAME in AT.  A descriptor. */
+static int open_and_read(int at, const char *name, struct archive_names *names)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : archive_names_read(fd, names);
+
+	if (rc == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* Goes down into the directory FD with these NAMES, which are taken over. */
+static int enter_fd(struct walk *walk, int fd, struct archive_names *names)
 {
 	struct level level = {
 		.fd = fd,
+		.names = *names,
 		.path_len = walk->path.len,
 		.serial = ++walk->serial,
 	};
-	int rc = archive_names_read(fd, &level.names);
+	int rc = push(walk, &level);
 
-	if (rc == 0)
-		rc = push(walk, &level);
 	if (rc < 0) {
-		archive_names_free(&level.names);
+		if (walk->ahead)
+			sess_ahead_leave(walk->ahead);
+		archive_names_free(names);
 		close(fd);
 	}
 	return rc;
 }
 
-static int enter(struct walk *walk, int at, const char *name)
+/* The directory behind the name INDEX of the level above the one on top is likely to be entered next. */
+static void expect_next(struct walk *walk, size_t index)
 {
-	int rc = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const struct level *above = &walk->levels[walk->depth - 2];
+	const struct stat *st;
 
-	rc = rc < 0 ? -errno : enter_fd(walk, rc);
-	return rc < 0 && is_passed_over(-rc) ? 0 : rc;
+	while (sess_run_has(above->run, ++index)) {
+		if (sess_run_get(above->run, index, &st) == 0 && S_ISDIR(st->st_mode)) {
+			sess_ahead_expect(walk->ahead, above->fd,
+					  archive_names_at(&above->names, index), above->serial,
+					  index);
+			return;
+		}
+	}
+}
+
+/* Goes down into the name INDEX of the level on top, open as AT. */
+static int enter(struct walk *walk, int at, size_t index)
+{
+	struct level *level = &walk->levels[walk->depth - 1];
+	struct archive_names names;
+	int rc = -EAGAIN;
+
+	level->entered = true;
+	if (walk->ahead)
+		rc = sess_ahead_enter(walk->ahead, level->serial, index, &names);
+	if (rc == -EAGAIN)
+		rc = open_and_read(at, archive_names_at(&level->names, index), &names);
+	if (rc >= 0)
+		rc = enter_fd(walk, rc, &names);
+	if (rc < 0)
+		return is_passed_over(-rc) ? 0 : rc;
+	if (walk->ahead && names.count >= SESS_AHEAD_MIN)
+		expect_next(walk, index);
+	return 0;
 }
 
 /* The descriptor of LEVEL, opened again after a visit below; a negative errno where it has gone. */
@@ -167,26 +213,24 @@ static void begin(struct walk *walk)
 /* What the name INDEX of the level on top is.  0 or a negative errno. */
 static int look_at(struct walk *walk, int at, size_t index, struct stat *out)
 {
-	const struct level *level = &walk->levels[walk->depth - 1];
-	size_t left = level->names.count - index;
+	struct level *level = &walk->levels[walk->depth - 1];
 	const struct stat *st;
 	int rc;
 
-	if (walk->ahead_serial != level->serial || index < walk->ahead_first ||
-	    index - walk->ahead_first >= walk->ahead_count) {
-		if (left >= SESS_AHEAD_MIN && !walk->ahead)
+	if (level->names.count >= SESS_AHEAD_MIN && !sess_run_has(level->run, index)) {
+		if (!walk->ahead)
 			walk->ahead = sess_ahead_new();
-		if (left < SESS_AHEAD_MIN || !walk->ahead)
-			return fstatat(at, archive_names_at(&level->names, index), out,
-				       AT_SYMLINK_NOFOLLOW) < 0 ?
-				       -errno :
-				       0;
-		walk->ahead_serial = level->serial;
-		walk->ahead_first = index;
-		walk->ahead_count = left < SESS_AHEAD_MAX ? left : SESS_AHEAD_MAX;
-		sess_ahead_run(walk->ahead, at, &level->names, index, walk->ahead_count);
+		sess_run_free(walk->ahead, move_ptr(level->run));
+		if (walk->ahead)
+			level->run = sess_ahead_next(walk->ahead, at, &level->names, index,
+						     level->entered);
 	}
-	rc = sess_ahead_get(walk->ahead, index - walk->ahead_first, &st);
+	if (!sess_run_has(level->run, index)) {
+		const char *name = archive_names_at(&level->names, index);
+
+		return fstatat(at, name, out, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	}
+	rc = sess_run_get(level->run, index, &st);
 	*out = *st;
 	return rc;
 }
@@ -205,7 +249,7 @@ static int visit(struct walk *walk, int at, size_t index, const char *name)
 	if (!known)
 		rc = walk->each(walk->arg, at, name, walk->path.data, walk->path.len, &st);
 	if (rc == 0 && S_ISDIR(st.st_mode) && depth < walk->max_depth)
-		rc = enter(walk, at, name);
+		rc = enter(walk, at, index);
 	if (walk->depth == depth)
 		walk->after = NULL; /* what it was below is not walked */
 	else
@@ -252,9 +296,11 @@ int sess_walk(int fd, unsigned levels, const char *after, sess_walk_fn each, voi
 		.after = after[0] ? after : NULL,
 		.path = BUF_INIT(LIMIT_PATH - 1),
 	};
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = own < 0 ? -errno : enter_fd(&walk, own);
+	struct archive_names names;
+	int rc = open_and_read(fd, ".", &names);
 
+	if (rc >= 0)
+		rc = enter_fd(&walk, rc, &names);
 	if (rc == 0)
 		begin(&walk);
 	while (rc == 0 && walk.depth)

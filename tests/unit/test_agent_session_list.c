@@ -199,6 +199,52 @@ static void test_deep_and_wide(void **state)
 	free(paths);
 }
 
+/* What the file PATH beside the workspace holds. */
+static char *read_beside(struct place *place, const char *path)
+{
+	struct buf text = BUF_INIT(64 << 20);
+	char name[LIMIT_PATH], bytes[4096];
+	size_t n;
+	FILE *file;
+
+	snprintf(name, sizeof(name), "%s/%s", place->world.top, path);
+	file = fopen(name, "re");
+	assert_non_null(file);
+	while ((n = fread(bytes, 1, sizeof(bytes), file)) > 0)
+		buf_add(&text, bytes, n);
+	fclose(file);
+	return buf_steal(&text);
+}
+
+/*
+ * Directories that are worth a second thread, in one another and side by side with files; names that are the
+ * beginnings of others, or differ late.
+ */
+static void test_large_ones_within_large_ones(void **state)
+{
+	struct place *place = *state;
+	char *paths, *expected;
+
+	agent_world_run(
+		&place->world,
+		"fill() { seq 0 7 $1 | sed \"s/^/$2/\" | xargs touch; }; "
+		"for d in a the-directory-1 the-directory-10 the-directory-2 z; do mkdir $d; cd "
+		"$d; "
+		"fill 1400 x; fill 1000 a-name-that-differs-late-; ln -s x y; "
+		"for e in b x7 x701 zz; do mkdir -p $e.d/small; cd $e.d; fill 900 the-directory; "
+		"touch small/1 small/2; mkdir c; cd c; fill 800 ''; cd ../..; done; cd ..; done; "
+		"fill 2000 the-; find . -mindepth 1 -printf '%P\\n' | tr / '\\001' | LC_ALL=C sort "
+		"| "
+		"tr '\\001' / >../expected");
+	expected = read_beside(place, "expected");
+	for (uint32_t most = 1u << 20; most > 100; most /= 19) {
+		paths = list_all(place, "", 255, most);
+		assert_string_equal(paths, expected);
+		free(paths);
+	}
+	free(expected);
+}
+
 static void test_cancel_and_deadline(void **state)
 {
 	struct place *place = *state;
@@ -241,6 +287,7 @@ int main(void)
 		test(test_depth),
 		test(test_going_on),
 		test(test_deep_and_wide),
+		test(test_large_ones_within_large_ones),
 		test(test_cancel_and_deadline),
 	};
 
