@@ -5,30 +5,10 @@
 
 #include <errno.h>
 
+#include "protocol/session/number.h"
+
 #define DEADLINE_SIZE 4 /* what a CALL's body begins with */
 #define CREDIT_SIZE 4
-
-static void put16(unsigned char *at, uint16_t value)
-{
-	at[0] = (unsigned char)value;
-	at[1] = (unsigned char)(value >> 8);
-}
-
-static void put32(unsigned char *at, uint32_t value)
-{
-	put16(at, (uint16_t)value);
-	put16(at + 2, (uint16_t)(value >> 16));
-}
-
-static uint16_t get16(const unsigned char *at)
-{
-	return (uint16_t)(at[0] | at[1] << 8);
-}
-
-static uint32_t get32(const unsigned char *at)
-{
-	return get16(at) | (uint32_t)get16(at + 2) << 16;
-}
 
 void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER])
 {

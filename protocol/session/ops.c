@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "protocol/session/frame.h"
+#include "protocol/session/number.h"
 
 #define NSEC_PER_SEC 1000000000
 
@@ -79,85 +80,85 @@ size_t ops_answer_max(unsigned op)
 	return op == OP_READ || op == OP_BATCH || is_json ? FRAME_BODY_MAX : OPS_SMALL_ANSWER;
 }
 
-static void unpack_time(struct unpack *in, struct timespec *out)
-{
-	uint64_t seconds = unpack_u64(in);
-	uint32_t nanoseconds = unpack_u32(in);
-
-	if (nanoseconds >= NSEC_PER_SEC && nanoseconds != UTIME_NOW)
-		in->failed = true;
-	out->tv_sec = in->failed ? 0 : (time_t)(int64_t)seconds;
-	out->tv_nsec = in->failed ? 0 : (long)nanoseconds;
-}
-
-static int64_t unpack_count(struct unpack *in)
-{
-	uint64_t value = unpack_u64(in);
-
-	if (value > INT64_MAX)
-		in->failed = true;
-	return in->failed ? 0 : (int64_t)value;
-}
-
-static unsigned char *put32(unsigned char *at, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		at[i] = (unsigned char)(value >> 8 * i);
-	return at + 4;
-}
-
-static unsigned char *put64(unsigned char *at, uint64_t value)
-{
-	return put32(put32(at, (uint32_t)value), (uint32_t)(value >> 32));
-}
-
 static unsigned char *put_time(unsigned char *at, const struct timespec *time)
 {
-	return put32(put64(at, (uint64_t)time->tv_sec), (uint32_t)time->tv_nsec);
+	put64(at, (uint64_t)time->tv_sec);
+	put32(at + 8, (uint32_t)time->tv_nsec);
+	return at + 12;
 }
 
-/* In one piece: a listing has hundreds of thousands of them. */
+static const unsigned char *get_time(const unsigned char *at, struct timespec *out)
+{
+	out->tv_sec = (time_t)(int64_t)get64(at);
+	out->tv_nsec = (long)get32(at + 8);
+	return at + 12;
+}
+
+static bool is_time(const struct timespec *time)
+{
+	return time->tv_nsec < NSEC_PER_SEC || time->tv_nsec == UTIME_NOW;
+}
+
+/* Where things are in the OPS_ATTR_SIZE bytes of an ATTR. */
+enum {
+	ATTR_INO = 0,
+	ATTR_DEV = 8,
+	ATTR_RDEV = 16,
+	ATTR_SIZE = 24,
+	ATTR_BLOCKS = 32,
+	ATTR_MODE = 40,
+	ATTR_NLINK = 44,
+	ATTR_UID = 48,
+	ATTR_GID = 52,
+	ATTR_TIMES = 56,
+	ATTR_GENERATION = 92,
+};
+
+static void put_attr(unsigned char *bytes, const struct ws_attr *attr)
+{
+	put64(bytes + ATTR_INO, attr->ino);
+	put64(bytes + ATTR_DEV, attr->dev);
+	put64(bytes + ATTR_RDEV, attr->rdev);
+	put64(bytes + ATTR_SIZE, (uint64_t)attr->size);
+	put64(bytes + ATTR_BLOCKS, (uint64_t)attr->blocks);
+	put32(bytes + ATTR_MODE, attr->mode);
+	put32(bytes + ATTR_NLINK, attr->nlink);
+	put32(bytes + ATTR_UID, attr->uid);
+	put32(bytes + ATTR_GID, attr->gid);
+	put_time(put_time(put_time(bytes + ATTR_TIMES, &attr->atime), &attr->mtime), &attr->ctime);
+	put32(bytes + ATTR_GENERATION, attr->generation);
+}
+
 void ops_pack_attr(struct buf *buf, const struct ws_attr *attr)
 {
-	unsigned char bytes[OPS_ATTR_SIZE], *at = bytes;
+	unsigned char bytes[OPS_ATTR_SIZE];
 
-	at = put64(at, attr->ino);
-	at = put64(at, attr->dev);
-	at = put64(at, attr->rdev);
-	at = put64(at, (uint64_t)attr->size);
-	at = put64(at, (uint64_t)attr->blocks);
-	at = put32(at, attr->mode);
-	at = put32(at, attr->nlink);
-	at = put32(at, attr->uid);
-	at = put32(at, attr->gid);
-	at = put_time(at, &attr->atime);
-	at = put_time(at, &attr->mtime);
-	at = put_time(at, &attr->ctime);
-	put32(at, attr->generation);
+	put_attr(bytes, attr);
 	buf_add(buf, bytes, sizeof(bytes));
 }
 
 void ops_unpack_attr(struct unpack *in, struct ws_attr *out)
 {
-	struct ws_attr attr = {
-		.ino = unpack_u64(in),
-		.dev = unpack_u64(in),
-		.rdev = unpack_u64(in),
-	};
+	const unsigned char *at = unpack_take(in, OPS_ATTR_SIZE);
 
-	attr.size = unpack_count(in);
-	attr.blocks = unpack_count(in);
-	attr.mode = unpack_u32(in);
-	attr.nlink = unpack_u32(in);
-	attr.uid = unpack_u32(in);
-	attr.gid = unpack_u32(in);
-	unpack_time(in, &attr.atime);
-	unpack_time(in, &attr.mtime);
-	unpack_time(in, &attr.ctime);
-	attr.generation = unpack_u32(in);
+	if (at) {
+		out->ino = get64(at + ATTR_INO);
+		out->dev = get64(at + ATTR_DEV);
+		out->rdev = get64(at + ATTR_RDEV);
+		out->size = (int64_t)get64(at + ATTR_SIZE);
+		out->blocks = (int64_t)get64(at + ATTR_BLOCKS);
+		out->mode = get32(at + ATTR_MODE);
+		out->nlink = get32(at + ATTR_NLINK);
+		out->uid = get32(at + ATTR_UID);
+		out->gid = get32(at + ATTR_GID);
+		out->generation = get32(at + ATTR_GENERATION);
+		get_time(get_time(get_time(at + ATTR_TIMES, &out->atime), &out->mtime),
+			 &out->ctime);
+		in->failed = out->size < 0 || out->blocks < 0 || !is_time(&out->atime) ||
+			     !is_time(&out->mtime) || !is_time(&out->ctime);
+	}
 	if (in->failed)
-		memset(&attr, 0, sizeof(attr));
-	*out = attr;
+		memset(out, 0, sizeof(*out));
 }
 
 void ops_pack_statfs(struct buf *buf, const struct ws_statfs *statfs)
@@ -218,14 +219,27 @@ static const char *unpack_path(struct unpack *in, size_t *len)
 	return path;
 }
 
+static unsigned char *put_bytes(unsigned char *at, const char *bytes, size_t len)
+{
+	put32(at, (uint32_t)len);
+	if (len)
+		memcpy(at + 4, bytes, len);
+	return at + 4 + len;
+}
+
+/* In one piece: a listing has hundreds of thousands of them. */
 void ops_pack_entry(struct buf *buf, const struct ops_entry *entry)
 {
 	size_t size = OPS_ATTR_SIZE + 4 + entry->path_len + 4 + entry->target_len;
+	unsigned char *at = (unsigned char *)buf_reserve(buf, 4 + size);
 
-	pack_u32(buf, (uint32_t)size);
-	ops_pack_attr(buf, &entry->attr);
-	pack_bytes(buf, entry->path, entry->path_len);
-	pack_bytes(buf, entry->target, entry->target_len);
+	if (!at)
+		return;
+	put32(at, (uint32_t)size);
+	put_attr(at + 4, &entry->attr);
+	at = put_bytes(at + 4 + OPS_ATTR_SIZE, entry->path, entry->path_len);
+	put_bytes(at, entry->target, entry->target_len);
+	buf_commit(buf, 4 + size);
 }
 
 bool ops_unpack_entry(struct unpack *in, struct ops_entry *out)

@@ -6,33 +6,35 @@
 #include <errno.h>
 #include <string.h>
 
-static void pack_number(struct buf *buf, uint64_t value, size_t size)
-{
-	char bytes[8];
-
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (char)(value >> 8 * i);
-	buf_add(buf, bytes, size);
-}
+#include "protocol/session/number.h"
 
 void pack_u8(struct buf *buf, uint8_t value)
 {
-	pack_number(buf, value, 1);
+	buf_add(buf, &value, 1);
 }
 
 void pack_u16(struct buf *buf, uint16_t value)
 {
-	pack_number(buf, value, 2);
+	unsigned char bytes[2];
+
+	put16(bytes, value);
+	buf_add(buf, bytes, sizeof(bytes));
 }
 
 void pack_u32(struct buf *buf, uint32_t value)
 {
-	pack_number(buf, value, 4);
+	unsigned char bytes[4];
+
+	put32(bytes, value);
+	buf_add(buf, bytes, sizeof(bytes));
 }
 
 void pack_u64(struct buf *buf, uint64_t value)
 {
-	pack_number(buf, value, 8);
+	unsigned char bytes[8];
+
+	put64(bytes, value);
+	buf_add(buf, bytes, sizeof(bytes));
 }
 
 void pack_bytes(struct buf *buf, const void *bytes, size_t len)
@@ -58,8 +60,7 @@ struct unpack unpack_from(const void *bytes, size_t len)
 	return (struct unpack){ .at = at, .end = at + len };
 }
 
-/* LEN bytes off the front, or NULL and the latch. */
-static const unsigned char *take(struct unpack *in, size_t len)
+const unsigned char *unpack_take(struct unpack *in, size_t len)
 {
 	const unsigned char *at = in->at;
 
@@ -71,34 +72,32 @@ static const unsigned char *take(struct unpack *in, size_t len)
 	return at;
 }
 
-static uint64_t unpack_number(struct unpack *in, size_t size)
-{
-	const unsigned char *at = take(in, size);
-	uint64_t value = 0;
-
-	for (size_t i = 0; at && i < size; i++)
-		value |= (uint64_t)at[i] << 8 * i;
-	return value;
-}
-
 uint8_t unpack_u8(struct unpack *in)
 {
-	return (uint8_t)unpack_number(in, 1);
+	const unsigned char *at = unpack_take(in, 1);
+
+	return at ? at[0] : 0;
 }
 
 uint16_t unpack_u16(struct unpack *in)
 {
-	return (uint16_t)unpack_number(in, 2);
+	const unsigned char *at = unpack_take(in, 2);
+
+	return at ? get16(at) : 0;
 }
 
 uint32_t unpack_u32(struct unpack *in)
 {
-	return (uint32_t)unpack_number(in, 4);
+	const unsigned char *at = unpack_take(in, 4);
+
+	return at ? get32(at) : 0;
 }
 
 uint64_t unpack_u64(struct unpack *in)
 {
-	return unpack_number(in, 8);
+	const unsigned char *at = unpack_take(in, 8);
+
+	return at ? get64(at) : 0;
 }
 
 const void *unpack_bytes(struct unpack *in, size_t max, size_t *len)
@@ -108,7 +107,7 @@ const void *unpack_bytes(struct unpack *in, size_t max, size_t *len)
 
 	if (size > max)
 		in->failed = true;
-	at = take(in, size);
+	at = unpack_take(in, size);
 	*len = at ? size : 0;
 	return at ? at : (const unsigned char *)"";
 }
@@ -130,7 +129,7 @@ bool unpack_text(struct unpack *in, char *out, size_t size)
 const void *unpack_rest(struct unpack *in, size_t *len)
 {
 	*len = in->failed ? 0 : (size_t)(in->end - in->at);
-	return *len ? take(in, *len) : (const unsigned char *)"";
+	return *len ? unpack_take(in, *len) : (const unsigned char *)"";
 }
 
 int unpack_done(const struct unpack *in, const char *what, struct error *err)

@@ -29,6 +29,8 @@ struct unpack {
 };
 
 struct unpack unpack_from(const void *bytes, size_t len);
+/* LEN bytes off the front; NULL, and failed, where there are not so many. */
+const unsigned char *unpack_take(struct unpack *in, size_t len);
 uint8_t unpack_u8(struct unpack *in);
 uint16_t unpack_u16(struct unpack *in);
 uint32_t unpack_u32(struct unpack *in);
