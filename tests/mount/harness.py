@@ -463,6 +463,12 @@ class Yard:
             guest.check()
 
     def logs(self):
+        """What a failed test leaves: what the guests' states are, and what the programs said."""
+        for mount in self.mounts:
+            if mount.process and mount.process.alive and is_mounted(mount.point):
+                for name in mount.guests:
+                    with contextlib.suppress(OSError):
+                        yield f"--- {name}\n{text(mount.point / name / 'status')}"
         for path in sorted(self.folder.glob("*/*.stderr")):
             if path.is_file() and (words := path.read_text(errors="replace")):
                 yield f"--- {path.relative_to(self.folder)}\n{words[-8000:]}"
