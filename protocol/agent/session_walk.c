@@ -153,7 +153,7 @@ static void expect_next(struct walk *walk, size_t index)
 static int enter(struct walk *walk, int at, size_t index)
 {
 	struct level *level = &walk->levels[walk->depth - 1];
-	struct archive_names names;
+	struct archive_names names = { 0 };
 	int rc = -EAGAIN;
 
 	level->entered = true;
