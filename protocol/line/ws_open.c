@@ -30,8 +30,8 @@ static void script_existing(struct buf *script, int flags)
 	/* no file: a device or a pipe; or it has changed since it was looked at */
 	buf_adds(script, "[ -f \"$p\" ] || {\n"
 			 "need \"$p\"\n"
-			 "[ ! -L \"$p\" ] && [ ! -d \"$p\" ] && [ ! -f \"$p\" ] &&\n"
-			 "die 'not a regular file: No such device or address'\n"
+			 "for is in -p -S -b -c; do [ ! -L \"$p\" ] && [ $is \"$p\" ] &&\n"
+			 "die 'not a regular file: No such device or address'; done\n"
 			 "die 'Stale file handle'\n}\n");
 	if ((flags & O_ACCMODE) != O_WRONLY)
 		buf_adds(script, "[ -r \"$p\" ] || true <\"$p\" || exit 1\n");
