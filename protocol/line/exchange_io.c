@@ -275,8 +275,16 @@ int exchange_step(struct exchange *x, struct error *err)
 	}
 }
 
+void exchange_discard(struct exchange *x)
+{
+	x->shape = EXCHANGE_DISCARD;
+	buf_free(&x->reply);
+	x->sink = NULL;
+}
+
 void exchange_abandon(struct exchange *x)
 {
+	x->abandoned = x->shape == EXCHANGE_HELLO && !exchange_untouched(x) && !x->lined;
 	if (exchange_untouched(x)) {
 		char *nothing = strdup(EXCHANGE_NOTHING);
 
@@ -288,9 +296,8 @@ void exchange_abandon(struct exchange *x)
 			x->line_len = strlen(nothing);
 		}
 	}
-	x->shape = EXCHANGE_DISCARD;
-	buf_free(&x->reply);
-	x->sink = NULL;
+	if (!x->abandoned)
+		exchange_discard(x);
 }
 
 void exchange_account(struct exchange *x)

@@ -67,6 +67,7 @@ struct exchange {
 	bool braced;      /* and it was a '{' */
 	bool lined;       /* a hello's first line has been looked at */
 	bool session;     /* it said that the connection goes on */
+	bool abandoned;   /* only whether it says that still matters, and then nothing */
 	int64_t body_size, body_left;
 	int64_t max_size;
 	exchange_sink sink;
@@ -116,9 +117,12 @@ int exchange_step(struct exchange *x, struct error *err);
 
 /*
  * The caller has given up: from now on everything is thrown away.  A request of which
- * nothing was sent becomes EXCHANGE_NOTHING, since a connection may not stay silent.
+ * nothing was sent becomes EXCHANGE_NOTHING, since a connection may not stay silent.  A hello's answer is looked at as far as
+ * it may begin a session: that is the end, since such a connection has no other.
  */
 void exchange_abandon(struct exchange *x);
+/* Throws away what has come, and from now on what comes. */
+void exchange_discard(struct exchange *x);
 
 /* Tells the guest what was moved since the last time. */
 void exchange_account(struct exchange *x);

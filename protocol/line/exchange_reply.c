@@ -167,6 +167,16 @@ static int take_header(struct exchange *x, const char *bytes, size_t len, struct
 	return rc;
 }
 
+/* The same for nobody: what begins no session is thrown away. */
+static int take_late_hello(struct exchange *x, const char *bytes, size_t len)
+{
+	int rc = take_hello(x, bytes, len, NULL);
+
+	if (!x->session && (rc < 0 || x->lined || x->reply.len > LIMIT_HELLO_LINE))
+		exchange_discard(x);
+	return 0;
+}
+
 int reply_take(struct exchange *x, const char *bytes, size_t len, struct error *err)
 {
 	note_first(x, bytes, len);
@@ -179,7 +189,8 @@ int reply_take(struct exchange *x, const char *bytes, size_t len, struct error *
 	case EXCHANGE_OBJECT:
 		return take_object(x, bytes, len, err);
 	case EXCHANGE_HELLO:
-		return take_hello(x, bytes, len, err);
+		return x->abandoned ? take_late_hello(x, bytes, len) :
+				      take_hello(x, bytes, len, err);
 	case EXCHANGE_HEADER:
 		return take_header(x, bytes, len, err);
 	case EXCHANGE_BODY:

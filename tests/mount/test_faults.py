@@ -239,6 +239,38 @@ def test_gone_and_back(yard, kind):
     assert (guest.workspace / "g").read_text() == "after"
 
 
+@pytest.mark.parametrize("kind", ["unix", "line", "firecracker", "reference"])
+def test_a_guest_that_stood_still(yard, kind):
+    """Asked for a new session meanwhile, too; and nothing of that is in the way later."""
+    guest = yard.guest(kind)
+    (guest.workspace / "f").write_text("before")
+    m = yard.mount(guest, ["timeout=1"])
+    m.allow_output(r"box|guest")
+    file = os.open(m.w / "f", os.O_RDWR)
+    guest.freeze()
+
+    def probed():
+        with pytest.raises(OSError) as caught:
+            os.listdir(m.w)
+        assert caught.value.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
+        status = keyed(m.g / "status")
+        return status["state"] in ("gone", "stuck") and int(status["abandoned"]) > 0
+    wait_until(probed, "it is gone, and a request is read behind a caller's back")
+    guest.freeze(False)
+
+    def back():
+        try:
+            return os.listdir(m.w)
+        except OSError as error:
+            assert error.errno in (errno.ENOTCONN, errno.ETIMEDOUT)
+            return []
+    assert wait_until(back, "the mount recovers by itself", 10) == ["f"]
+    os.pwrite(file, b"after", 0)
+    os.close(file)
+    assert (guest.workspace / "f").read_text() == "aftere"
+    wait_until(lambda: keyed(m.g / "status")["abandoned"] == "0", "nothing is left behind")
+
+
 def test_reconnect_tries_at_once(yard):
     guest = yard.guest("reference")
     m = yard.mount(guest, ["timeout=2"])

@@ -193,6 +193,31 @@ static void test_silent(void **state)
 	bundled_agent_close(&agent);
 }
 
+/* While it stands still, it is asked for a new session too: nobody is left to take that one. */
+static void test_silent_to_a_hello(void **state)
+{
+	struct bundled_agent agent;
+	struct guest *guest;
+	struct error err = { 0 };
+
+	(void)state;
+	bundled_agent_open(&agent);
+	bundled_agent_start(&agent, NULL);
+	guest = make_guest("unix:", agent.socket, 0.5);
+	assert_int_equal(stat_root(guest, 0.5, NULL, &err), 0);
+	bundled_agent_stop(&agent);
+	while (!status_of(guest).abandoned) {
+		assert_int_not_equal(stat_root(guest, 0.5, NULL, &err), 0);
+		breathe();
+	}
+	kill(agent.pid, SIGCONT);
+	wait_abandoned(guest, 0);
+	while (stat_root(guest, LONG, NULL, NULL))
+		breathe();
+	guest_unref(guest);
+	bundled_agent_close(&agent);
+}
+
 /* Those who call the mux itself need not tell: the next caller finds out. */
 static void test_silent_to_mux(void **state)
 {
@@ -245,9 +270,10 @@ static void test_no_session_agent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_session),       cmocka_unit_test(test_session_is_remade),
-		cmocka_unit_test(test_gone_and_back), cmocka_unit_test(test_silent),
-		cmocka_unit_test(test_silent_to_mux), cmocka_unit_test(test_no_session_agent),
+		cmocka_unit_test(test_session),          cmocka_unit_test(test_session_is_remade),
+		cmocka_unit_test(test_gone_and_back),    cmocka_unit_test(test_silent),
+		cmocka_unit_test(test_silent_to_mux),    cmocka_unit_test(test_silent_to_a_hello),
+		cmocka_unit_test(test_no_session_agent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

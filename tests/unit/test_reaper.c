@@ -286,6 +286,47 @@ static void test_stuck(void **state)
 	peer_stop(peer);
 }
 
+#define SESSION "{\"ok\": true, \"dialect\": \"session/1\"}\n"
+#define TWICE(text) text text
+#define LONG_LINE TWICE(TWICE(TWICE(TWICE("0123456789 which goes on, and on"))))
+
+/* An answer that begins a session has no end: who does not want it any more closes it. */
+static void test_hello(void **state)
+{
+	static const struct peer_step session[] = { P_LINE, P_PAUSE, P_SAY(SESSION), P_LINE,
+						    P_CLOSE };
+	static const struct peer_step parts[] = { P_LINE,  P_SAY("{\"ok\": true, "),
+						  P_PAUSE, P_SAY("\"dialect\": \"session/1\"}\n"),
+						  P_LINE,  P_CLOSE };
+	static const struct peer_step line[] = { P_LINE, P_PAUSE, P_SAY(ANSWER "\n" LONG_LINE),
+						 P_CLOSE };
+	static const struct peer_step endless[] = { P_LINE, P_PAUSE, P_SAY("{"), P_FLOOD(1000000),
+						    P_CLOSE };
+	const struct peer_step *scripts[] = { session, parts, line, endless, good };
+	struct peer *peer = peer_start(scripts, 5, false);
+	struct guest *guest = make_guest("unix:", peer_path(peer), LONG);
+	json_t *reply = NULL;
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct exchange_request request = make_request("hello", true);
+		struct call call = call_within(0.1, NULL);
+
+		assert_int_equal(
+			exchange_run_hello(guest, &call, &request, NULL, false, &fd, &reply, NULL),
+			-ETIMEDOUT);
+		peer_wait_paused(peer);
+		peer_go(peer);
+		assert_int_equal(peer_left_early(peer, i), i < 2);
+		wait_abandoned(guest, 0);
+		assert_int_equal(status_of(guest).state, GUEST_UP);
+	}
+	assert_int_equal(run(guest, LONG, NULL), 0);
+	guest_unref(guest);
+	peer_stop(peer);
+}
+
 #define GUESTS 40
 
 /* Many at once, on one thread. */
@@ -324,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_silence_and_a_late_answer),
 		cmocka_unit_test(test_peer_that_dies),
 		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_many),
 	};
 
