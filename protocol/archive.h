@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "protocol/budget.h"
 #include "protocol/error.h"
 
 struct archive_counts {
@@ -24,7 +25,7 @@ typedef ssize_t (*archive_read_fn)(void *arg, void *bytes, size_t len);
 typedef int (*archive_write_fn)(void *arg, const void *bytes, size_t len);
 
 /*
- * Extracts a tar (plain, gzip, bzip2, xz) below the directory ROOT_FD (with
+ * Extracts a tar (plain, or in one layer of gzip, bzip2 or xz) below the directory ROOT_FD (with
  * openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS).
  * Refused with -EPERM and a sentence that names the member: absolute names, "..", symbolic
  * links that lead outside, hard links to outside, devices, a parent that is a symbolic
@@ -32,11 +33,13 @@ typedef int (*archive_write_fn)(void *arg, const void *bytes, size_t len);
  * written in place.  Modes (without setuid and setgid) and times are applied.
  * A link may go up at the beginning of its target only; "." as a member's name is
  * the root and changes nothing; FIFOs are made, owners are not applied.
- * -EBADMSG for what is no tar or damaged, -EFBIG over a cap, what READ answered, and the
- * errno of what failed; what was made before stays.
+ * What grows with the archive (a decoder, the directories whose modes wait for the end) takes its
+ * memory from ROOM, which several may share.  -EBADMSG for what is no tar or damaged, -EFBIG over a
+ * cap or for what ROOM will never have, -EAGAIN for what it does not have now, what READ answered,
+ * and the errno of what failed; what was made before stays.
  */
-int archive_extract(int root_fd, archive_read_fn read, void *arg, struct archive_counts *out,
-		    struct error *err);
+int archive_extract(int root_fd, archive_read_fn read, void *arg, struct budget *room,
+		    struct archive_counts *out, struct error *err);
 
 /*
  * Writes PATH below ROOT_FD ("" for the root itself) as a PAX tar: a

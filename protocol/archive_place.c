@@ -200,6 +200,12 @@ static int place_directory(struct place *place, const struct spot *spot,
 	place->last = place->later.len;
 	buf_add(&place->later, &later, sizeof(later));
 	buf_add(&place->later, spot->path, strlen(spot->path) + 1);
+	if (place->later.room > place->taken) {
+		if (!budget_take(place->room, place->later.room - place->taken))
+			return error_set(err, EAGAIN,
+					 "too many archives are unpacked at once: try again later");
+		place->taken = place->later.room;
+	}
 	if (place->later.overflow)
 		return error_set(err, EFBIG, "the archive's directory names are over %zu bytes",
 				 place->later.max);

@@ -12,6 +12,7 @@
 #include <archive_entry.h>
 #include <stdint.h>
 
+#include "protocol/budget.h"
 #include "protocol/buf.h"
 #include "protocol/error.h"
 
@@ -25,7 +26,9 @@ struct place {
 	 * more: one record (struct place_later, path, NUL) after the other.
 	 */
 	struct buf later;
-	size_t last; /* where the last record begins */
+	size_t last;         /* where the last record begins */
+	struct budget *room; /* for `later` */
+	size_t taken;        /* of it; whoever frees `later` gives it back */
 };
 
 /* Makes ENTRY, whose name is the clean, non-empty PATH.  -EPERM where it is refused. */

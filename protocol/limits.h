@@ -62,5 +62,7 @@
 #define LIMIT_AGENT_REDACT_VALUES 256         /* secrets of one shell */
 #define LIMIT_AGENT_LIST_DEPTH 256            /* directories of one recursive listing */
 #define LIMIT_ARCHIVE_DIRECTORIES (32u << 20) /* names of directories in one upload */
+#define LIMIT_ARCHIVE_HEADER (2u << 20)       /* what stands in front of one member's contents */
+#define LIMIT_AGENT_UPLOADS (34u << 20)       /* all uploads: decoders, names of directories */
 
 #endif

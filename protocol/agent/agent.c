@@ -29,6 +29,7 @@ int agent_new(const struct agent_options *options, struct agent **out, struct er
 		return error_set(err, ENOMEM, "out of memory");
 	agent->options = *options;
 	budget_init(&agent->held, LIMIT_AGENT_HELD);
+	budget_init(&agent->uploads, LIMIT_AGENT_UPLOADS);
 	/* What our children leave behind comes to us, not to a pid 1 that may not reap. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);

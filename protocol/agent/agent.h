@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "protocol/agent/budget.h"
+#include "protocol/budget.h"
 #include "protocol/error.h"
 
 struct children;
@@ -38,7 +38,8 @@ struct agent {
 	struct shells *shells;
 	struct services *services;
 	struct sess_room *sessions;
-	struct budget held; /* what waits for clients, or for what they asked for */
+	struct budget uploads; /* what archives take that come in */
+	struct budget held;    /* what waits for clients, or for what they asked for */
 };
 
 /* Call it before any other thread is made: it blocks SIGCHLD, ignores SIGPIPE. */

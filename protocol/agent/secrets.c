@@ -44,7 +44,7 @@ static int unpack(struct request *request, int run, const char *fresh,
 	if (fd < 0)
 		return error_set(err, errno, "cannot make a directory for secrets: %s",
 				 strerror(errno));
-	rc = archive_extract(fd, request_payload, request, counts, err);
+	rc = archive_extract(fd, request_payload, request, &request->agent->uploads, counts, err);
 	if (rc < 0)
 		return rc;
 	rc = tree_make_private(fd);

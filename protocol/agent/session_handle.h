@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "protocol/agent/budget.h"
+#include "protocol/budget.h"
 
 #define SESS_MAX_HANDLES 4096
 

@@ -56,7 +56,7 @@ int sess_op_import(struct sess_call *call, struct unpack *args, struct buf *resu
 			  BENEATH_FOLLOW);
 	if (fd < 0)
 		return sess_path_fail(err, -fd, path);
-	rc = archive_extract(fd, receive_bytes, call, &counts, err);
+	rc = archive_extract(fd, receive_bytes, call, &call->sess->agent->uploads, &counts, err);
 	if (rc == 0)
 		add_counts(result, &counts);
 	return rc;

@@ -93,7 +93,7 @@ int action_extract_archive(struct request *request, struct reply *reply, struct 
 	fd = open_destination(request->agent, &path, err);
 	if (fd < 0)
 		return fd;
-	rc = archive_extract(fd, request_payload, request, &counts, err);
+	rc = archive_extract(fd, request_payload, request, &request->agent->uploads, &counts, err);
 	if (rc < 0)
 		return rc;
 	reply_text(reply, "destination", path.text);

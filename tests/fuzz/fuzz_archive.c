@@ -19,6 +19,7 @@
 
 #include "protocol/archive.h"
 #include "protocol/cleanup.h"
+#include "protocol/limits.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -115,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	struct archive_counts counts = { 0 };
 	struct error err = { 0 };
+	struct budget room;
 	char base[] = "/tmp/fuzz-archive-XXXXXX";
 	int base_fd, root_fd;
 
@@ -127,10 +129,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		symlinkat("../outside", root_fd, "out") == 0 && mkdirat(root_fd, "dir", 0700) == 0);
 	make_file(root_fd, "file", "here");
 
-	if (archive_extract(root_fd, read_input, &input, &counts, &err) < 0)
+	budget_init(&room, LIMIT_AGENT_UPLOADS);
+	if (archive_extract(root_fd, read_input, &input, &room, &counts, &err) < 0)
 		REQUIRE(err.code > 0 && err.text[0] != '\0');
 	else
 		REQUIRE(counts.entries >= 0 && counts.bytes >= 0);
+	REQUIRE(atomic_load(&room.used) == 0);
 	check_outside(base);
 	close(root_fd);
 	close(base_fd);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "protocol/agent/tree.h"
+#include "protocol/limits.h"
 
 int place_setup(void **state)
 {
@@ -29,6 +30,7 @@ int place_setup(void **state)
 	assert_int_equal(mkdirat(f->outside, "victim", 0755), 0);
 	f->root = openat(f->outside, "root", O_RDONLY | O_DIRECTORY);
 	buf_init(&f->tar, 64 << 20);
+	budget_init(&f->room, LIMIT_AGENT_UPLOADS);
 	*state = f;
 	return 0;
 }
@@ -62,7 +64,7 @@ int place_extract(struct place_fixture *f)
 	tar_finish(&f->tar);
 	f->given = 0;
 	memset(&f->err, 0, sizeof(f->err));
-	return archive_extract(f->root, place_give, f, &f->counts, &f->err);
+	return archive_extract(f->root, place_give, f, &f->room, &f->counts, &f->err);
 }
 
 void place_expect_refused(struct place_fixture *f, const char *name, const char *why)

@@ -15,6 +15,7 @@ struct place_fixture {
 	int root, outside;
 	struct buf tar;
 	size_t given; /* of tar */
+	struct budget room;
 	struct archive_counts counts;
 	struct error err;
 };

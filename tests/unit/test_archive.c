@@ -86,7 +86,8 @@ static void test_damaged_archives(void **state)
 	tar_add(&f->tar, '0', "f", NULL, "text", 0644);
 	f->tar.len = 514;
 	f->given = 0;
-	assert_int_equal(archive_extract(f->root, place_give, f, &f->counts, &f->err), -EBADMSG);
+	assert_int_equal(archive_extract(f->root, place_give, f, &f->room, &f->counts, &f->err),
+			 -EBADMSG);
 	assert_non_null(strstr(f->err.text, "'f'"));
 	buf_free(&f->tar);
 
@@ -110,7 +111,8 @@ static void test_errors_of_the_stream_are_told(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	tar_add(&f->tar, '0', "f", NULL, text, 0644);
-	assert_int_equal(archive_extract(f->root, give_error, f, &f->counts, &f->err), -ETIMEDOUT);
+	assert_int_equal(archive_extract(f->root, give_error, f, &f->room, &f->counts, &f->err),
+			 -ETIMEDOUT);
 }
 
 static int keep(void *arg, const void *bytes, size_t len)
@@ -152,7 +154,7 @@ static void test_round_trip(void **state)
 	buf_free(&f->tar);
 	buf_add(&f->tar, first.data, first.len);
 	f->given = 0;
-	assert_int_equal(archive_extract(f->root, place_give, f, &f->counts, &f->err), 0);
+	assert_int_equal(archive_extract(f->root, place_give, f, &f->room, &f->counts, &f->err), 0);
 	assert_int_equal(place_look(f, "a").st_ino, place_look(f, "b").st_ino);
 	assert_int_equal(place_look(f, "d/\xc3\xa9\xff").st_mtim.tv_nsec, 987654321);
 	place_expect_text(f, deep.data, "deep");

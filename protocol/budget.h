@@ -1,9 +1,9 @@
 /*
- * budget.h - memory that clients can make the agent keep, counted for all of them together: a client of many
- * sessions gets no more than one.
+ * budget.h - memory that peers can make a process keep, counted for all of them together: a client
+ * of many connections gets no more than one.
  */
-#ifndef VSOCKFS_AGENT_BUDGET_H
-#define VSOCKFS_AGENT_BUDGET_H
+#ifndef VSOCKFS_BUDGET_H
+#define VSOCKFS_BUDGET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
