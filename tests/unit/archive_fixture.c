@@ -54,7 +54,8 @@ ssize_t place_give(void *arg, void *bytes, size_t len)
 
 	len = len > 777 ? 777 : len;
 	len = len > left ? left : len;
-	memcpy(bytes, f->tar.data + f->given, len);
+	if (len)
+		memcpy(bytes, f->tar.data + f->given, len);
 	f->given += len;
 	return (ssize_t)len;
 }
