@@ -57,9 +57,15 @@ def wait_until(condition, what, seconds=PATIENCE):
     return value
 
 
+def mounts(pid="self"):
+    """{path: device} of everything that is mounted, as a process sees it."""
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        fields = [line.split(" ") for line in table]
+    return {each[4]: each[2] for each in fields}
+
+
 def is_mounted(path):
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        return any(line.split(" ")[4] == str(path) for line in table)
+    return str(path) in mounts()
 
 
 def run(*argv, status=0, timeout=120, **more):
@@ -354,7 +360,7 @@ class Mount:
         # An agent that is brought to a bridge would listen on this machine's AF_VSOCK.
         if any(guest.kind == "reference-bridge" for guest in self.guests.values()):
             self.options.append("agent=never")
-        self.process = self.watchdog = None
+        self.process = self.watchdog = self.device = None
         self.hung = False
         self.allowed_output = []
 
@@ -381,6 +387,7 @@ class Mount:
         self.process = Process(self.argv, self.folder / "daemon.stderr")
         wait_until(lambda: is_mounted(self.point) or not self.process.alive, "the mount shows up")
         assert self.process.alive, f"vsockfs ended: {self.process.output}"
+        self.device = mounts()[str(self.point)]
         # Whatever hangs, hangs on the daemon: ending it sets everybody free.
         self.watchdog = threading.Timer(self.limit, self.abandon)
         self.watchdog.daemon = True
@@ -402,14 +409,33 @@ class Mount:
             done = subprocess.run(["fusermount3", "-u", str(self.point)], capture_output=True,
                                   text=True, check=False)
             assert done.returncode == 0, f"fusermount3: {done.stderr}"
-        try:
+        return self.wait_for_end(seconds)
+
+    def copies(self):
+        """Processes in whose mount namespaces the mount is still there."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.device in mounts(process.name).values():
+                    found.append(int(process.name))
+        return found
+
+    def wait_for_end(self, seconds=PATIENCE):
+        """
+        For the daemon, once it is unmounted; its exit status.  Whoever made a mount namespace
+        meanwhile (an `unshare -m` of other tests, say) has a copy of the mount, which keeps it.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
             return self.process.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            stacks = self.process.stacks()
-            self.process.child.kill()
-            self.process.child.wait()
-            raise AssertionError(f"the daemon did not end within {seconds} s of the unmount; "
-                                 f"its threads:\n{stacks}") from None
+        if copies := self.copies():
+            wait_until(lambda: not self.copies(), f"{copies} end, who have a copy", 300)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.child.wait(seconds)
+        stacks = self.process.stacks()
+        self.process.child.kill()
+        self.process.child.wait()
+        raise AssertionError(f"the daemon did not end within {seconds} s of the unmount; "
+                             f"its threads:\n{stacks}")
 
     def check(self):
         """At a test's end: the daemon lives, ends well, and had nothing to complain about."""

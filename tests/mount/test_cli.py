@@ -172,7 +172,7 @@ def test_a_signal_unmounts(yard, number):
     m.allow_output(r"ending")
     put(m.w / "f", "x")
     m.process.child.send_signal(number)
-    assert m.process.child.wait(PATIENCE) == 0
+    assert m.wait_for_end() == 0
     assert not is_mounted(m.point)
 
 

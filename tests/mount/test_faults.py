@@ -538,7 +538,7 @@ def test_an_unmount_in_the_middle(yard, kind, how, name):
     if how == "umount" and name in ("cons", "service-ready"):
         child.send_signal(signal.SIGINT)  # a file that is open keeps a detached mount alive
     wait_until(lambda: child.poll() is not None, "the caller ends")
-    assert m.process.child.wait(PATIENCE) == 0
+    assert m.wait_for_end() == 0
 
 
 @pytest.mark.parametrize("kind", ["local", "line", "reference"])
@@ -561,7 +561,7 @@ def test_an_unmount_with_all_sorts_of_things_open(yard, kind):
     for reader in readers:
         reader.send_signal(signal.SIGTERM)
         reader.wait(SOON)
-    assert m.process.child.wait(PATIENCE) == 0
+    assert m.wait_for_end() == 0
     assert (m.guest.workspace / "unsent").read_text() == "written before the unmount"
 
 
