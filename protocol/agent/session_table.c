@@ -34,6 +34,8 @@ bool sess_table_has(struct sess_table *table, uint32_t id)
 {
 	bool has;
 
+	if (!atomic_load(&table->open))
+		return false;
 	pthread_mutex_lock(&table->lock);
 	has = *find(table, id) != NULL;
 	pthread_mutex_unlock(&table->lock);
@@ -105,12 +107,7 @@ void sess_table_each(struct sess_table *table, void (*each)(struct sess_call *ca
 
 bool sess_table_has_timed(struct sess_table *table)
 {
-	bool has;
-
-	pthread_mutex_lock(&table->lock);
-	has = table->timed > 0;
-	pthread_mutex_unlock(&table->lock);
-	return has;
+	return atomic_load(&table->timed) > 0;
 }
 
 void sess_table_drain(struct sess_table *table)

@@ -8,6 +8,7 @@
 #define VSOCKFS_AGENT_SESSION_TABLE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,14 +20,16 @@ struct sess_table {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	struct sess_call *buckets[256]; /* lock */
-	unsigned open;                  /* lock; in the table */
-	unsigned living;                /* lock; not freed yet */
-	unsigned timed;                 /* lock; of those in the table, with a deadline */
+	/* Changed under the lock.  Only the connection's thread adds: to it, none is none. */
+	atomic_uint open;  /* in the table */
+	atomic_uint timed; /* of those, with a deadline */
+	unsigned living;   /* lock; not freed yet */
 };
 
 void sess_table_init(struct sess_table *table);
 void sess_table_destroy(struct sess_table *table);
 
+/* This and sess_table_has_timed: for the connection's thread. */
 bool sess_table_has(struct sess_table *table, uint32_t id);
 /* -EAGAIN when there are too many. */
 int sess_table_add(struct sess_table *table, struct sess_call *call);

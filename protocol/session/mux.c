@@ -134,11 +134,10 @@ bool mux_dead(struct mux *mux)
 	return dead;
 }
 
-static void die(struct mux *mux, const char *why)
+int mux_die(struct mux *mux, const char *why)
 {
 	struct mux_ticket *ticket;
 
-	pthread_mutex_lock(&mux->lock);
 	if (!mux->dead) {
 		mux->dead = true;
 		error_set(&mux->why, ECONNRESET, "%s", why);
@@ -147,12 +146,14 @@ static void die(struct mux *mux, const char *why)
 		for (ticket = mux->sleepers; ticket; ticket = ticket->next)
 			call_event_signal(&ticket->event);
 	}
-	pthread_mutex_unlock(&mux->lock);
+	return -ECONNRESET;
 }
 
 void mux_kill(struct mux *mux, const struct error *why)
 {
-	die(mux, why->text);
+	pthread_mutex_lock(&mux->lock);
+	mux_die(mux, why->text);
+	pthread_mutex_unlock(&mux->lock);
 }
 
 int mux_break(struct mux *mux, const char *format, ...)
@@ -163,7 +164,9 @@ int mux_break(struct mux *mux, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	die(mux, why);
+	pthread_mutex_lock(&mux->lock);
+	mux_die(mux, why);
+	pthread_mutex_unlock(&mux->lock);
 	return -ECONNRESET;
 }
 
@@ -290,9 +293,7 @@ static int read_turn(struct mux_ticket *ticket, const struct call *call)
 
 	mux->reading = true;
 	mux->reader_lazy = ticket->lazy;
-	pthread_mutex_unlock(&mux->lock);
 	rc = mux_receive(mux, call);
-	pthread_mutex_lock(&mux->lock);
 	mux->reading = false;
 	if (!ticket->lazy) {
 		mux->rounds++;

@@ -73,9 +73,7 @@ static void make_place(struct mux *mux)
 		return;
 	mux->reading = true;
 	mux->reader_lazy = false;
-	pthread_mutex_unlock(&mux->lock);
 	mux_receive(mux, &now);
-	pthread_mutex_lock(&mux->lock);
 	mux->reading = false;
 	mux_pass_on(mux);
 }
@@ -256,7 +254,7 @@ int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *r
 	       bool *maybe_done, struct error *err)
 {
 	struct mux *mux = ticket->mux;
-	bool done, dead, sent;
+	bool done, dead;
 	int rc = 0;
 
 	pthread_mutex_lock(&mux->lock);
@@ -264,16 +262,21 @@ int mux_finish(struct mux_ticket *ticket, const struct call *call, struct buf *r
 		rc = mux_turn(ticket, call);
 	done = ticket->done;
 	dead = mux->dead;
-	if (!done && dead)
-		error_copy(err, &mux->why);
 	mux_pass_on(mux);
+	if (done) {
+		rc = result(ticket, reply, err);
+		mux_ticket_recycle(mux, ticket); /* its DONE has closed it */
+	} else if (dead) {
+		error_copy(err, &mux->why);
+	}
 	pthread_mutex_unlock(&mux->lock);
 
-	sent = done || mux_sent(mux) >= ticket->call_end;
 	if (maybe_done)
-		*maybe_done = sent;
-	if (done || dead) {
-		rc = done ? result(ticket, reply, err) : -ECONNRESET;
+		*maybe_done = done || mux_sent(mux) >= ticket->call_end;
+	if (done) {
+		mux_unref(mux);
+	} else if (dead) {
+		rc = -ECONNRESET;
 		release(ticket);
 	} else {
 		rc = mux_waited_in_vain(ticket, rc, err);

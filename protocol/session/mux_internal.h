@@ -70,6 +70,7 @@ struct mux_out {
 	struct buf rest; /* lock */
 	size_t at;       /* lock; bytes of rest that are sent */
 	uint64_t sent;   /* lock; of all there ever was */
+	atomic_bool any; /* changed under the lock: something is in rest */
 };
 
 /* What was received and not yet handed on: the reader's own. */
@@ -117,12 +118,13 @@ struct mux {
 
 /* The reader is to come back from poll(2), this time or the next. */
 void mux_poke(struct mux *mux);
-/* Kills with a sentence; -ECONNRESET. */
+/* Kills with a sentence, without the lock; -ECONNRESET. */
 int mux_break(struct mux *mux, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mux_counted(struct mux *mux, uint16_t op, const struct traffic_count *more);
 void mux_beats(struct mux *mux, bool heard);
 
 /* All with mux->lock held. */
+int mux_die(struct mux *mux, const char *why); /* as mux_break */
 struct mux_ticket *mux_find(struct mux *mux, uint32_t id);
 int mux_ticket_new(struct mux *mux, enum session_op op, struct mux_ticket **out, struct error *err);
 void mux_ticket_close(struct mux_ticket *ticket); /* takes it out of the table */
@@ -167,12 +169,14 @@ int mux_send(struct mux_ticket *ticket, const struct call *call, const struct fr
 	     const struct iovec body[2]);
 /* The reader's: the socket can take something. */
 void mux_send_rest(struct mux *mux);
-bool mux_has_rest(struct mux *mux);
 uint64_t mux_sent(struct mux *mux);
 
 /* mux_receive.c */
 
-/* Polls, receives and delivers, at most once.  Only for who has set `reading`; without the lock. */
+/*
+ * Polls, receives and delivers, at most once.  Only for who has set `reading`; with mux->lock held before and
+ * after, not meanwhile.
+ */
 int mux_receive(struct mux *mux, const struct call *call);
 void mux_in_init(struct mux_in *in);
 

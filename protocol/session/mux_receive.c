@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -211,35 +212,36 @@ static int take_frames(struct mux *mux, struct error *err)
 	return rc < 0 ? rc : 0;
 }
 
-/*
- * Receiving, without the lock
- */
-
-static int received(struct mux *mux, size_t n)
+/* N more bytes have come. */
+static int take_received(struct mux *mux, size_t n)
 {
 	struct mux_in *in = &mux->in;
 	struct error err = { 0 };
+	char why[sizeof(err.text) + 64];
 	size_t room = in->body.data ? in->frame.size - in->body.len : 0;
 	size_t large = n < room ? n : room;
 	int rc = 0;
 
-	pthread_mutex_lock(&mux->lock);
 	in->end += n - large;
-	if (!mux->dead) {
-		if (large)
-			rc = take_large(mux, large);
-		if (rc >= 0)
-			rc = take_frames(mux, &err);
+	if (mux->dead)
+		return 0;
+	if (large)
+		rc = take_large(mux, large);
+	if (rc >= 0)
+		rc = take_frames(mux, &err);
+	if (rc == -EPROTO) {
+		snprintf(why, sizeof(why), "the agent broke the protocol: %s", err.text);
+		return mux_die(mux, why);
 	}
-	pthread_mutex_unlock(&mux->lock);
-	if (rc == -EPROTO)
-		return mux_break(mux, "the agent broke the protocol: %s", err.text);
-	if (rc < 0)
-		return mux_break(mux, "out of memory for what the agent sent");
-	return 0;
+	return rc < 0 ? mux_die(mux, "out of memory for what the agent sent") : 0;
 }
 
-static int receive(struct mux *mux)
+/*
+ * Receiving, without the lock
+ */
+
+/* Bytes, 0 where there is nothing, or -ECONNRESET. */
+static ssize_t receive(struct mux *mux)
 {
 	struct mux_in *in = &mux->in;
 	struct iovec parts[2] = { { NULL, 0 }, { in->bytes + in->end, MUX_IN - in->end } };
@@ -249,8 +251,11 @@ static int receive(struct mux *mux)
 	if (in->body.data) {
 		parts[0].iov_base = in->body.data + in->body.len;
 		parts[0].iov_len = in->frame.size - in->body.len;
+		n = recvmsg(mux->fd, &message, MSG_DONTWAIT);
+	} else {
+		/* What a small call waits for: the kernel takes one buffer faster. */
+		n = recv(mux->fd, parts[1].iov_base, parts[1].iov_len, MSG_DONTWAIT);
 	}
-	n = recvmsg(mux->fd, &message, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0)
@@ -258,7 +263,7 @@ static int receive(struct mux *mux)
 	if (n == 0)
 		return mux_break(mux, "the agent closed the connection");
 	mux_beats(mux, true);
-	return received(mux, (size_t)n);
+	return n;
 }
 
 static void wake_reader(void *arg)
@@ -266,25 +271,16 @@ static void wake_reader(void *arg)
 	mux_poke(arg);
 }
 
-static bool wants_to_send(struct mux *mux)
-{
-	bool wants;
-
-	pthread_mutex_lock(&mux->lock);
-	wants = mux->wanting_room > 0;
-	pthread_mutex_unlock(&mux->lock);
-	return wants || mux_has_rest(mux);
-}
-
-int mux_receive(struct mux *mux, const struct call *call)
+/* Waits for the socket, or a poke: bytes that were received, or -EINTR, -ECONNRESET. */
+static ssize_t wait_and_receive(struct mux *mux, const struct call *call, int left, bool room)
 {
 	struct pollfd wait[2] = { { .fd = mux->fd, .events = POLLIN },
 				  { .fd = mux->wake, .events = POLLIN } };
-	int left = call_remaining_ms(call);
 	uint64_t pokes;
 	int n;
 
-	if (wants_to_send(mux))
+	/* Who wants room, or keeps something, from now on pokes us. */
+	if (room || atomic_load(&mux->out.any))
 		wait[0].events |= POLLOUT;
 	if (!cancel_set_wake(call->cancel, wake_reader, mux))
 		return -EINTR;
@@ -296,8 +292,20 @@ int mux_receive(struct mux *mux, const struct call *call)
 		n = 0; /* another poke will come, or it was none */
 	if (n > 0 && (wait[0].revents & POLLOUT))
 		mux_send_rest(mux);
-	if (n > 0 && (wait[0].revents & ~POLLOUT) && receive(mux) < 0)
-		return -ECONNRESET;
+	return n > 0 && (wait[0].revents & ~POLLOUT) ? receive(mux) : 0;
+}
+
+int mux_receive(struct mux *mux, const struct call *call)
+{
+	int left = call_remaining_ms(call);
+	bool room = mux->wanting_room > 0;
+	ssize_t n;
+
+	pthread_mutex_unlock(&mux->lock);
+	n = wait_and_receive(mux, call, left, room);
+	pthread_mutex_lock(&mux->lock);
+	if (n > 0)
+		n = take_received(mux, (size_t)n);
 	/* Also where something came: an agent that never stops sending is no reason to wait on. */
-	return !left ? -ETIMEDOUT : 0;
+	return n == 0 && !left ? -ETIMEDOUT : (int)n;
 }

@@ -16,6 +16,9 @@
 /* What may be kept with a small call.  The rest of the room is for credit and cancel. */
 #define SMALL_OUT (MUX_MAX_OUT / 4 * 3)
 
+/* Frames of so many bytes are sent in one piece. */
+#define IN_ONE 256
+
 #define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 
 /* An idle session keeps no more of what once was a backlog. */
@@ -73,10 +76,22 @@ static bool lines_up(const struct mux_out *out, const struct frame *frame)
 	       rest_len(out) + FRAME_HEADER + frame->size <= SMALL_OUT;
 }
 
+/* What the socket takes; the kernel takes one buffer faster. */
+static ssize_t transmit(int fd, struct iovec *parts, size_t count)
+{
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
+	ssize_t n;
+
+	do
+		n = count == 1 ? send(fd, parts->iov_base, parts->iov_len, SEND_FLAGS) :
+				 sendmsg(fd, &message, SEND_FLAGS);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 /* With out.lock held.  0, -EAGAIN: nothing was sent and it need not be, or the socket's errno. */
 static int put(struct mux *mux, const struct frame *frame, struct iovec *parts, size_t count)
 {
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
 	struct mux_out *out = &mux->out;
 	int rc = flush(mux);
 	ssize_t n = 0;
@@ -84,11 +99,9 @@ static int put(struct mux *mux, const struct frame *frame, struct iovec *parts, 
 	if (rc < 0)
 		return rc;
 	if (!rest_len(out)) {
-		do
-			n = sendmsg(mux->fd, &message, SEND_FLAGS);
-		while (n < 0 && errno == EINTR);
-		if (n < 0 && errno != EAGAIN)
-			return -errno;
+		n = transmit(mux->fd, parts, count);
+		if (n < 0 && n != -EAGAIN)
+			return (int)n;
 		if (n < 0)
 			n = 0;
 		out->sent += (uint64_t)n;
@@ -105,22 +118,38 @@ static int broken(struct mux *mux, int rc)
 	return mux_break(mux, "the connection to the agent broke: %s", strerror(-rc));
 }
 
+static void gather(unsigned char *to, const struct iovec body[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (body[i].iov_len)
+			memcpy(to, body[i].iov_base, body[i].iov_len);
+		to += body[i].iov_len;
+	}
+}
+
 /* A frame of a call of OP.  END gets where in the stream of all bytes it ends. */
 static int send_frame(struct mux *mux, uint16_t op, const struct frame *frame,
 		      const struct iovec body[2], uint64_t *end)
 {
-	unsigned char header[FRAME_HEADER];
-	struct iovec parts[3] = { { header, FRAME_HEADER }, body[0], body[1] };
+	unsigned char bytes[IN_ONE]; /* the header, and of a small frame all */
+	struct iovec parts[3] = { { bytes, FRAME_HEADER }, body[0], body[1] };
+	size_t count = 3;
 	struct traffic_count more = { .requests = frame->kind == FRAME_CALL,
 				      .bytes_sent = FRAME_HEADER + frame->size };
 	struct mux_out *out = &mux->out;
 	bool kept;
 	int rc;
 
-	frame_encode(frame, header);
+	frame_encode(frame, bytes);
+	if (FRAME_HEADER + frame->size <= sizeof(bytes)) {
+		parts[0].iov_len = FRAME_HEADER + frame->size;
+		gather(bytes + FRAME_HEADER, body);
+		count = 1;
+	}
 	pthread_mutex_lock(&out->lock);
-	rc = put(mux, frame, parts, 3);
+	rc = put(mux, frame, parts, count);
 	kept = rest_len(out) > 0;
+	atomic_store(&out->any, kept);
 	*end = out->sent + rest_len(out);
 	pthread_mutex_unlock(&out->lock);
 
@@ -189,16 +218,6 @@ int mux_send(struct mux_ticket *ticket, const struct call *call, const struct fr
 	return 0;
 }
 
-bool mux_has_rest(struct mux *mux)
-{
-	bool has;
-
-	pthread_mutex_lock(&mux->out.lock);
-	has = rest_len(&mux->out) > 0;
-	pthread_mutex_unlock(&mux->out.lock);
-	return has;
-}
-
 uint64_t mux_sent(struct mux *mux)
 {
 	uint64_t sent;
@@ -218,6 +237,7 @@ void mux_send_rest(struct mux *mux)
 	pthread_mutex_lock(&mux->out.lock);
 	rc = flush(mux);
 	kept = rest_len(&mux->out) > 0;
+	atomic_store(&mux->out.any, kept);
 	pthread_mutex_unlock(&mux->out.lock);
 
 	if (rc < 0) {
