@@ -11,6 +11,7 @@
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/session/frame.h"
+#include "protocol/session/number.h"
 #include "protocol/utf8.h"
 
 /* More operations than this are not done between two reads. */
@@ -91,11 +92,7 @@ static int run_step(struct sess_call *call, struct step *step, struct buf *resul
 		return error_set(err, step->reason,
 				 step->reason == EINVAL ? "the operation may not be in a batch" :
 							  "this agent does not know the operation");
-	if (step->op->changes && !sess_fence_begin(call->sess))
-		return -ECANCELED;
-	rc = step->op->run(call, &step->args, result, err);
-	if (step->op->changes)
-		sess_fence_end(call->sess);
+	rc = sess_fence_run(step->op, call, &step->args, result, err);
 	return rc == -EINTR ? -ECANCELED : rc;
 }
 
@@ -105,10 +102,8 @@ static void put_header(struct buf *result, size_t start, int code)
 	unsigned char *at = (unsigned char *)result->data + start;
 	size_t len = result->len - start - RESULT_HEADER;
 
-	at[0] = (unsigned char)code;
-	at[1] = (unsigned char)(code >> 8);
-	for (int i = 0; i < 4; i++)
-		at[2 + i] = (unsigned char)(len >> 8 * i);
+	put16(at, (uint16_t)code);
+	put32(at + 2, (uint32_t)len);
 }
 
 /* Of the sentence as many whole characters as there is room for. */

@@ -8,6 +8,7 @@
 #include "protocol/agent/session_conn.h"
 #include "protocol/agent/session_ops.h"
 #include "protocol/session/frame.h"
+#include "protocol/session/number.h"
 
 /* A call without a deadline. */
 #define FOREVER_SECONDS 1e9
@@ -269,8 +270,7 @@ static int give_credit(struct sess_call *call, uint32_t bytes)
 	struct iovec piece = { .iov_base = message, .iov_len = sizeof(message) };
 
 	frame_encode(&frame, message);
-	for (int i = 0; i < 4; i++)
-		message[FRAME_HEADER + i] = (unsigned char)(bytes >> 8 * i);
+	put32(message + FRAME_HEADER, bytes);
 	return sess_send_frames(&call->sess->send, &piece, 1, SESS_SEND_POST);
 }
 

@@ -104,20 +104,6 @@ static int answer(struct reader *reader, uint32_t id, int rc, const char *why)
 	return reader->out.overflow ? -ENOMEM : 0;
 }
 
-static int run_guarded(struct sess_call *call, struct unpack *args, struct buf *result,
-		       struct error *err)
-{
-	int rc;
-
-	if (!call->op->changes)
-		return call->op->run(call, args, result, err);
-	if (!sess_fence_begin(call->sess))
-		return -ECANCELED;
-	rc = call->op->run(call, args, result, err);
-	sess_fence_end(call->sess);
-	return rc;
-}
-
 /* In place, the result right behind its header.  SESS_SLOWLY, or an error of the connection. */
 static int run_quick(struct reader *reader, const struct sess_op *op, uint32_t id,
 		     struct unpack args)
@@ -133,7 +119,7 @@ static int run_quick(struct reader *reader, const struct sess_op *op, uint32_t i
 	if (!buf_reserve(&reader->out, FRAME_HEADER))
 		return -ENOMEM;
 	buf_commit(&reader->out, FRAME_HEADER);
-	rc = run_guarded(&reader->quick, &args, &reader->out, &err);
+	rc = sess_fence_run(op, &reader->quick, &args, &reader->out, &err);
 	if (rc == 0 && !reader->out.overflow) {
 		frame.size = (uint32_t)(reader->out.len - start - FRAME_HEADER);
 		frame_encode(&frame, (unsigned char *)reader->out.data + start);

@@ -6,7 +6,10 @@
  */
 #include "protocol/agent/session_fence.h"
 
+#include <errno.h>
+
 #include "protocol/agent/session_conn.h"
+#include "protocol/agent/session_ops.h"
 
 bool sess_fence_begin(struct sess *sess)
 {
@@ -21,6 +24,20 @@ void sess_fence_end(struct sess *sess)
 {
 	if (atomic_fetch_sub(&sess->fence.changing, 1) == 1 && atomic_load(&sess->fence.raised))
 		sess_room_quieten(sess->room);
+}
+
+int sess_fence_run(const struct sess_op *op, struct sess_call *call, struct unpack *args,
+		   struct buf *result, struct error *err)
+{
+	int rc;
+
+	if (!op->changes)
+		return op->run(call, args, result, err);
+	if (!sess_fence_begin(call->sess))
+		return -ECANCELED;
+	rc = op->run(call, args, result, err);
+	sess_fence_end(call->sess);
+	return rc;
 }
 
 bool sess_fence_begin_call(struct sess_call *call)

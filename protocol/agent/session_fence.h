@@ -14,8 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
+struct error;
 struct sess;
 struct sess_call;
+struct sess_op;
+struct unpack;
 
 #define SESS_CLIENT_MAX 64
 
@@ -33,6 +37,10 @@ struct sess_fence {
 /* A change of SESS begins; false: it must not.  Each that has begun ends once, on any thread. */
 bool sess_fence_begin(struct sess *sess);
 void sess_fence_end(struct sess *sess);
+
+/* Runs OP for CALL, whole between the two if it changes something; -ECANCELED where it must not. */
+int sess_fence_run(const struct sess_op *op, struct sess_call *call, struct unpack *args,
+		   struct buf *result, struct error *err);
 
 /* The same for a slow call, which ends it with its answer at the latest. */
 bool sess_fence_begin_call(struct sess_call *call);
