@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "protocol/local.h"
 #include "protocol/process.h"
 #include "protocol/session/link.h"
+#include "protocol/token.h"
 #include "protocol/workspace.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
@@ -38,16 +38,6 @@ static int make_absolute(struct address *address, struct error *err)
 	if (strlen(path) >= sizeof(address->path))
 		return error_set(err, ENAMETOOLONG, "the path %s is too long", path);
 	memcpy(address->path, path, strlen(path) + 1);
-	return 0;
-}
-
-static int make_token(char *token, size_t size, struct error *err)
-{
-	uint64_t value;
-
-	if (getrandom(&value, sizeof(value), 0) != sizeof(value))
-		return error_set(err, EIO, "the kernel gives no random bytes");
-	snprintf(token, size, "%016llx", (unsigned long long)value);
 	return 0;
 }
 
@@ -87,10 +77,11 @@ static int make_dial_address(struct guest *guest, struct error *err)
 
 static int furnish(struct guest *guest, struct error *err)
 {
-	int rc = make_token(guest->token, sizeof(guest->token), err);
+	int rc;
 
-	if (rc == 0)
-		rc = make_absolute(&guest->address, err);
+	if (token_make(guest->token, GUEST_TOKEN_DIGITS) < 0)
+		return error_set(err, EIO, "the kernel gives no random bytes");
+	rc = make_absolute(&guest->address, err);
 	if (rc == 0)
 		rc = make_dial_address(guest, err);
 	if (rc < 0)

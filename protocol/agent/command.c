@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "protocol/agent/agent.h"
@@ -17,6 +16,7 @@
 #include "protocol/agent/rundir.h"
 #include "protocol/agent/session_proc_hub.h"
 #include "protocol/cleanup.h"
+#include "protocol/token.h"
 
 /* How long what has ended is kept for an owner who has gone. */
 #define AWAY_MS INT64_C(600000)
@@ -306,18 +306,16 @@ int commands_tend(struct commands *commands)
 int commands_new(struct agent *agent, struct commands **out, struct error *err)
 {
 	struct commands *commands = calloc(1, sizeof(*commands));
-	unsigned long long random;
 	autofree char *path = NULL;
 
 	if (!commands)
 		return error_set(err, ENOMEM, "out of memory");
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
+	if (token_make(commands->token, COMMAND_TOKEN) < 0 ||
 	    asprintf(&path, "%s/" RUNDIR_COMMANDS, agent->run_dir) < 0) {
 		path = NULL;
 		free(commands);
 		return error_set(err, EIO, "there are no random numbers");
 	}
-	snprintf(commands->token, sizeof(commands->token), "%016llx", random);
 	commands->agent = agent;
 	commands->dir = -1;
 	commands->due = INT64_MAX;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "protocol/base64.h"
 #include "protocol/beneath.h"
 #include "protocol/cleanup.h"
+#include "protocol/token.h"
 
 #define autopath __attribute__((cleanup(workspace_path_free)))
 
@@ -129,12 +129,12 @@ int action_read_workspace_file(struct request *request, struct reply *reply, str
 static int make_temporary(int parent, char *name, size_t size)
 {
 	for (int i = 0; i < 16; i++) {
-		unsigned long random;
+		char token[TOKEN_DIGITS + 1];
 		int fd;
 
-		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		if (token_make(token, TOKEN_DIGITS) < 0)
 			return -EIO;
-		snprintf(name, size, ".vsockfs-%016lx", random);
+		snprintf(name, size, ".vsockfs-%s", token);
 		fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			    0600);
 		if (fd >= 0 || errno != EEXIST)

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -19,6 +18,7 @@
 #include "protocol/agent/kin.h"
 #include "protocol/agent/rundir.h"
 #include "protocol/cleanup.h"
+#include "protocol/token.h"
 
 #define GIVE_UP_MS 5000 /* for one that was not ready in time */
 #define SETTLE_MS 5000  /* for the reaper's word on a child that has ended */
@@ -342,11 +342,11 @@ int services_dir(const struct services *services)
 
 int service_make_mark(char *mark, size_t size)
 {
-	unsigned long long random;
+	char token[TOKEN_DIGITS + 1];
 
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+	if (token_make(token, TOKEN_DIGITS) < 0)
 		return -EIO;
-	snprintf(mark, size, "VSOCKFS_SERVICE=%016llx", random);
+	snprintf(mark, size, "VSOCKFS_SERVICE=%s", token);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 
 #include "protocol/agent/command.h"
 #include "protocol/agent/environment.h"
@@ -13,6 +12,7 @@
 #include "protocol/agent/session_proc_source.h"
 #include "protocol/agent/workspace_path.h"
 #include "protocol/cleanup.h"
+#include "protocol/token.h"
 #include "protocol/wire.h"
 
 #define MAX_TIMEOUT_SECONDS (10LL * 365 * 86400)
@@ -124,16 +124,16 @@ static int read_surroundings(const struct request *request, struct command_spec 
 {
 	const char *extra[] = { spec->mark, NULL };
 	autofree char *cwd = NULL;
-	unsigned long long random;
+	char token[TOKEN_DIGITS + 1];
 	int rc = request_text(request, "cwd", WORKSPACE, LIMIT_PATH, &cwd, err);
 
 	if (rc < 0)
 		return rc;
 	if (cwd[0] != '/')
 		return error_set(err, EINVAL, "cwd must be an absolute path");
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+	if (token_make(token, TOKEN_DIGITS) < 0)
 		return error_set(err, EIO, "there are no random numbers");
-	snprintf(spec->mark, sizeof(spec->mark), "VSOCKFS_COMMAND=%016llx", random);
+	snprintf(spec->mark, sizeof(spec->mark), "VSOCKFS_COMMAND=%s", token);
 	spec->host_cwd = workspace_host_path(request->agent, cwd);
 	if (!spec->host_cwd)
 		return error_set(err, ENOMEM, "out of memory");

@@ -3,15 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "protocol/cleanup.h"
+#include "protocol/token.h"
 
+#define INSTANCE_DIGITS 32
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 static void read_boot_id(char out[static SESS_ID_SIZE])
@@ -25,12 +24,8 @@ static void read_boot_id(char out[static SESS_ID_SIZE])
 
 int sess_verifier_init(struct sess_verifier *verifier)
 {
-	uint64_t random[2];
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+	if (token_make(verifier->instance, INSTANCE_DIGITS) < 0)
 		return -EIO;
-	snprintf(verifier->instance, sizeof(verifier->instance), "%016" PRIx64 "%016" PRIx64,
-		 random[0], random[1]);
 	read_boot_id(verifier->boot_id);
 	atomic_init(&verifier->failures, 0);
 	return 0;

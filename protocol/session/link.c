@@ -7,15 +7,13 @@
 #include "protocol/session/link.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <utlist.h>
 
 #include "protocol/session/link_internal.h"
 #include "protocol/thread.h"
+#include "protocol/token.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define MAX_TRIES 3        /* sessions made for one call, of which each breaks at once */
@@ -25,16 +23,13 @@
 int link_new(struct guest *guest, struct link **out)
 {
 	struct link *link = calloc(1, sizeof(*link));
-	uint64_t random[2];
 
 	if (!link)
 		return -ENOMEM;
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+	if (token_make(link->client, LINK_CLIENT_DIGITS) < 0) {
 		free(link);
 		return -EIO;
 	}
-	snprintf(link->client, sizeof(link->client), "%016" PRIx64 "%016" PRIx64, random[0],
-		 random[1]);
 	link->guest = guest;
 	cancel_init(&link->cancel);
 	pthread_mutex_init(&link->lock, NULL);

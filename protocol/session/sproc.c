@@ -2,13 +2,12 @@
  * sproc.c - processes over the session dialect: the room, calls, reading output.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "protocol/cleanup.h"
 #include "protocol/session/sproc_internal.h"
+#include "protocol/token.h"
 #include "protocol/wire.h"
 
 /* A reading goes over so many sessions, one after the other. */
@@ -17,15 +16,13 @@
 int sproc_room_new(struct link *link, double timeout, struct sproc_room **out)
 {
 	struct sproc_room *room = calloc(1, sizeof(*room));
-	unsigned long long random;
 
 	if (!room)
 		return -ENOMEM;
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+	if (token_make(room->token, SPROC_TOKEN) < 0) {
 		free(room);
 		return -EIO;
 	}
-	snprintf(room->token, sizeof(room->token), "%016llx", random);
 	room->link = link;
 	room->timeout = timeout;
 	pthread_mutex_init(&room->lock, NULL);
