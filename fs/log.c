@@ -9,7 +9,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "protocol/utf8.h"
 
@@ -32,13 +31,7 @@ void log_message(int priority, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	for (char *p = line; *p;) {
-		size_t used = utf8_visible(p, strlen(p));
-
-		if (!used)
-			*p = '?';
-		p += used ? used : 1;
-	}
+	utf8_mask(line);
 	if (!to_stderr)
 		syslog(priority, "%s", line);
 	else if (priority <= LOG_WARNING) /* who sits in front knows what he did */

@@ -14,22 +14,6 @@
 
 #include "protocol/utf8.h"
 
-/* One line without terminal escapes: the text may hold what a guest sent. */
-static void sanitise(char *text, size_t len)
-{
-	char *end = text + len;
-
-	while (text < end) {
-		size_t used = utf8_visible(text, (size_t)(end - text));
-
-		if (!used) {
-			*text = '?';
-			used = 1;
-		}
-		text += used;
-	}
-}
-
 /* Drops the half of a UTF-8 character that a cut has left at the end. */
 static void trim_cut(char *text, size_t len)
 {
@@ -58,7 +42,7 @@ static __attribute__((format(printf, 2, 0))) void format_into(char *target, cons
 		text[0] = '\0';
 	else if ((size_t)len >= sizeof(text))
 		trim_cut(text, sizeof(text) - 1);
-	sanitise(text, strlen(text));
+	utf8_mask(text); /* one line without terminal escapes: it may hold what a guest sent */
 	memcpy(target, text, strlen(text) + 1);
 }
 

@@ -3,6 +3,8 @@
  */
 #include "protocol/utf8.h"
 
+#include <string.h>
+
 /* The length that a first byte announces, 0 for a byte that begins nothing. */
 static size_t announced_len(unsigned char first)
 {
@@ -88,6 +90,19 @@ size_t utf8_visible(const char *bytes, size_t len)
 	size_t used = utf8_char(bytes, len, &code);
 
 	return used && is_visible(code) ? used : 0;
+}
+
+void utf8_mask(char *text)
+{
+	char *end = text + strlen(text);
+
+	while (text < end) {
+		size_t used = utf8_visible(text, (size_t)(end - text));
+
+		if (!used)
+			*text = '?';
+		text += used ? used : 1;
+	}
 }
 
 bool utf8_valid(const char *bytes, size_t len)

@@ -17,6 +17,9 @@ size_t utf8_char(const char *bytes, size_t len, uint32_t *code);
  */
 size_t utf8_visible(const char *bytes, size_t len);
 
+/* Makes '?' of each byte of TEXT that is not of such a character. */
+void utf8_mask(char *text);
+
 bool utf8_valid(const char *bytes, size_t len);
 
 /*
