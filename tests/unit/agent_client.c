@@ -61,6 +61,22 @@ void agent_world_write(struct agent_world *world, const char *path, const char *
 }
 
 /* Its end is told through a pipe: the agent's reaper takes all children. */
+int agent_world_setup(void **state)
+{
+	static struct agent_world world;
+
+	agent_world_open(&world);
+	agent_world_write(&world, "file", "contents");
+	*state = &world;
+	return 0;
+}
+
+int agent_world_teardown(void **state)
+{
+	agent_world_close(*state);
+	return 0;
+}
+
 void agent_world_run(struct agent_world *world, const char *command)
 {
 	char line[5000], told[16] = "";

@@ -29,6 +29,9 @@ struct agent_world {
 void agent_world_open(struct agent_world *world);
 /* All clients are closed. */
 void agent_world_close(struct agent_world *world);
+/* cmocka's setup and teardown, for a world with the file "file" that has "contents". */
+int agent_world_setup(void **state);
+int agent_world_teardown(void **state);
 
 /* Makes and reads files of the workspace behind the agent's back. */
 void agent_world_write(struct agent_world *world, const char *path, const char *text);

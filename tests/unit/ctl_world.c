@@ -226,3 +226,33 @@ int world_teardown(void **state)
 	world_proc_check_empty();
 	return 0;
 }
+
+struct vnode *world_root(void **state)
+{
+	return ((struct world *)*state)->root;
+}
+
+void world_holds(struct vnode *top, const char *path, const char *text)
+{
+	autofree char *got = fake_cat(top, path);
+
+	assert_non_null(got);
+	assert_string_equal(got, text);
+}
+
+void world_has(struct vnode *top, const char *path, const char *part)
+{
+	autofree char *got = fake_cat(top, path);
+
+	assert_non_null(got);
+	if (!strstr(got, part))
+		fail_msg("'%s' is not in %s: '%s'", part, path, got);
+}
+
+void world_key_is(struct vnode *top, const char *path, const char *key, const char *value)
+{
+	autofree char *got = fake_key(top, path, key);
+
+	assert_non_null(got);
+	assert_string_equal(got, value);
+}

@@ -22,6 +22,12 @@ struct world {
 int world_setup(void **state);
 int world_teardown(void **state);
 
+/* What the tests look at: the root of the mount, and what the files below TOP have. */
+struct vnode *world_root(void **state);
+void world_holds(struct vnode *top, const char *path, const char *text); /* exactly TEXT */
+void world_has(struct vnode *top, const char *path, const char *part);
+void world_key_is(struct vnode *top, const char *path, const char *key, const char *value);
+
 /* The guest does not answer (every call: -ENOTCONN at once), or does again. */
 void world_gone(bool gone);
 /* The guest is another one now: it knows nothing of what ran there. */

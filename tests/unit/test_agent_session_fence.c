@@ -18,22 +18,6 @@
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
 
-static int setup(void **state)
-{
-	static struct agent_world world;
-
-	agent_world_open(&world);
-	agent_world_write(&world, "file", "contents");
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	agent_world_close(*state);
-	return 0;
-}
-
 /* Says hello with MORE members, and hears the answer. */
 static void say_hello(struct agent_client *client, struct agent_world *world, const char *more)
 {
@@ -344,14 +328,17 @@ static void test_slow_end(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test_setup_teardown(test_unread_write, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_others_live, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_late_hello, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_odd_clients, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_hanging_change, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_change_under_way, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_nothing_begins, setup, teardown),
-	cmocka_unit_test_setup_teardown(test_slow_end, setup, teardown),
+	cmocka_unit_test_setup_teardown(test_unread_write, agent_world_setup, agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_others_live, agent_world_setup, agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_late_hello, agent_world_setup, agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_odd_clients, agent_world_setup, agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_hanging_change, agent_world_setup,
+					agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_change_under_way, agent_world_setup,
+					agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_nothing_begins, agent_world_setup,
+					agent_world_teardown),
+	cmocka_unit_test_setup_teardown(test_slow_end, agent_world_setup, agent_world_teardown),
 };
 
 int main(void)

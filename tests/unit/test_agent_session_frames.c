@@ -13,22 +13,6 @@
 #include "protocol/agent/session_verifier.h"
 #include "protocol/session/pack.h"
 
-static int setup(void **state)
-{
-	static struct agent_world world;
-
-	agent_world_open(&world);
-	agent_world_write(&world, "file", "contents");
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	agent_world_close(*state);
-	return 0;
-}
-
 /* What the agent answers to one line. */
 static char *ask(struct agent_world *world, const char *line)
 {
@@ -375,7 +359,7 @@ static void test_arguments_cut(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name) cmocka_unit_test_setup_teardown(name, agent_world_setup, agent_world_teardown)
 	const struct CMUnitTest tests[] = {
 		test(test_hello),
 		test(test_verifier),

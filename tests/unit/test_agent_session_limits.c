@@ -14,22 +14,6 @@
 
 #include "protocol/session/pack.h"
 
-static int setup(void **state)
-{
-	static struct agent_world world;
-
-	agent_world_open(&world);
-	agent_world_write(&world, "file", "contents");
-	*state = &world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	agent_world_close(*state);
-	return 0;
-}
-
 /* Reads until ID is answered; other calls' data is dropped. */
 static void skip_to_answer(struct agent_client *client, uint32_t id, struct got *got)
 {
@@ -276,7 +260,7 @@ static void test_limit_of_files(void **state)
 
 int main(void)
 {
-#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name) cmocka_unit_test_setup_teardown(name, agent_world_setup, agent_world_teardown)
 	const struct CMUnitTest tests[] = {
 		test(test_data_over_credit),
 		test(test_stuck_transfers),

@@ -15,79 +15,58 @@
 
 #define X "dev/exec/x/"
 
-static struct vnode *root(void **state)
-{
-	return ((struct world *)*state)->root;
-}
-
-static void key_is(struct vnode *top, const char *path, const char *key, const char *value)
-{
-	autofree char *got = fake_key(top, path, key);
-
-	assert_non_null(got);
-	assert_string_equal(got, value);
-}
-
-static void holds(struct vnode *top, const char *path, const char *text)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	assert_string_equal(got, text);
-}
-
 static int setup(void **state)
 {
 	world_setup(state);
-	assert_int_equal(fake_mkdir(root(state), "dev/exec/x"), 0);
+	assert_int_equal(fake_mkdir(world_root(state), "dev/exec/x"), 0);
 	fake_log_take();
 	return 0;
 }
 
 static void test_new(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
-	key_is(top, X "status", "state", "new");
-	key_is(top, X "status", "command", "null");
-	holds(top, X "ctl", "timeout 0\n");
-	holds(top, X "exit_code", "");
-	holds(top, X "stdin", "");
-	holds(top, X "stdout", "");
+	world_key_is(top, X "status", "state", "new");
+	world_key_is(top, X "status", "command", "null");
+	world_holds(top, X "ctl", "timeout 0\n");
+	world_holds(top, X "exit_code", "");
+	world_holds(top, X "stdin", "");
+	world_holds(top, X "stdout", "");
 	assert_int_equal(fake_echo(top, X "ctl", "kill\n"), -EBUSY);
 	assert_int_equal(fake_echo(top, X "ctl", "timeout -1\n"), -EINVAL);
 }
 
 static void test_run(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	/* A non-zero exit is no error of the write. */
 	assert_int_equal(fake_echo(top, X "ctl", "cwd /tmp\nenv A=1\ntimeout 2.5\nrun exit 3"), 0);
 	assert_string_equal(world_command_settings(), "/tmp|A=1|2.5");
 	assert_string_equal(fake_log_take(), "sync, command exit 3, invalidate, invalidate");
-	holds(top, X "exit_code", "3\n");
-	holds(top, X "wait", "3\n");
-	key_is(top, X "status", "state", "exited");
-	key_is(top, X "status", "exit_code", "3");
-	key_is(top, X "status", "command", "exit 3");
-	key_is(top, X "status", "timeout_seconds", "2.5");
+	world_holds(top, X "exit_code", "3\n");
+	world_holds(top, X "wait", "3\n");
+	world_key_is(top, X "status", "state", "exited");
+	world_key_is(top, X "status", "exit_code", "3");
+	world_key_is(top, X "status", "command", "exit 3");
+	world_key_is(top, X "status", "timeout_seconds", "2.5");
 	/* The next one takes its place. */
 	assert_int_equal(fake_echo(top, X "ctl", "run exit 0\n"), 0);
-	holds(top, X "exit_code", "0\n");
+	world_holds(top, X "exit_code", "0\n");
 	assert_int_equal(world_commands_alive(), 1);
 }
 
 static void test_output_grows(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	char *text = NULL;
 
 	assert_int_equal(fake_echo(top, X "ctl", "start make\n"), 0);
-	key_is(top, X "status", "state", "running");
-	key_is(top, X "status", "pid", "99");
-	holds(top, X "exit_code", "");
+	world_key_is(top, X "status", "state", "running");
+	world_key_is(top, X "status", "pid", "99");
+	world_holds(top, X "exit_code", "");
 	assert_int_equal(fake_open(top, X "stdout", O_RDONLY, &file), 0);
 	assert_int_equal(fake_finish(fake_read(&file, 0, 100), NULL), 0);
 	world_command_says(1, "one\r\n");
@@ -96,37 +75,37 @@ static void test_output_grows(void **state)
 	assert_string_equal(text, "one\r\n");
 	free(text);
 	assert_int_equal(fake_size(top, X "stdout"), 5);
-	holds(top, X "stderr", "oops\n");
+	world_holds(top, X "stderr", "oops\n");
 	world_command_ends(0);
-	holds(top, X "exit_code", "0\n");
-	holds(top, X "stdout", "one\r\n");
+	world_holds(top, X "exit_code", "0\n");
+	world_holds(top, X "stdout", "one\r\n");
 	fake_close(&file);
 }
 
 static void test_stdin(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct call call = call_within(5, NULL);
 
 	assert_int_equal(fake_echo(top, X "stdin", "hello\n"), 0);
-	holds(top, X "stdin", "hello\n");
+	world_holds(top, X "stdin", "hello\n");
 	assert_int_equal(fake_size(top, X "stdin"), 6);
 	/* >> appends, > begins anew. */
 	assert_int_equal(fake_open(top, X "stdin", O_WRONLY | O_APPEND, &file), 0);
 	assert_int_equal(fake_write(&file, "more\n"), 5);
 	fake_close(&file);
-	holds(top, X "stdin", "hello\nmore\n");
+	world_holds(top, X "stdin", "hello\nmore\n");
 	assert_int_equal(fake_echo(top, X "ctl", "start cat\n"), 0);
 	assert_string_equal(world_command_input(), "hello\nmore\n");
 	/* In use: it can be read, not changed. */
-	holds(top, X "stdin", "hello\nmore\n");
+	world_holds(top, X "stdin", "hello\nmore\n");
 	assert_int_equal(fake_echo(top, X "stdin", "x"), -EBUSY);
 	assert_int_equal(fake_open(top, X "stdin", O_WRONLY, &file), -EBUSY);
 	world_command_ends(0);
-	holds(top, X "wait", "0\n");
+	world_holds(top, X "wait", "0\n");
 	assert_int_equal(fake_echo(top, X "stdin", "x"), 0);
-	holds(top, X "stdin", "x");
+	world_holds(top, X "stdin", "x");
 	/* Holes are zeros, and there is a limit. */
 	assert_int_equal(fake_open(top, X "stdin", O_WRONLY, &file), 0);
 	assert_int_equal(
@@ -176,19 +155,19 @@ static ssize_t end_run(struct runner *runner)
 
 static void test_kill_ends_a_run(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct runner runner;
 
 	begin_run(&runner, top);
 	assert_true(fake_eventually(fake_echo(top, X "ctl", "kill\n") == 0));
 	assert_int_equal(end_run(&runner), 10);
-	holds(top, X "exit_code", "143\n");
+	world_holds(top, X "exit_code", "143\n");
 	assert_int_equal(fake_echo(top, X "ctl", "kill NOPE\n"), -EINVAL);
 }
 
 static void test_an_interrupt_leaves_the_command(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct runner runner;
 	autofree char *error = NULL;
 
@@ -198,7 +177,7 @@ static void test_an_interrupt_leaves_the_command(void **state)
 	assert_int_equal(end_run(&runner), -EINTR);
 	error = fake_cat(top, X "error");
 	assert_non_null(strstr(error, "the command goes on"));
-	key_is(top, X "status", "state", "running");
+	world_key_is(top, X "status", "state", "running");
 	fake_log_take();
 	assert_int_equal(fake_echo(top, X "ctl", "kill SIGUSR1\n"), 0);
 	assert_non_null(strstr(fake_log_take(), "kill USR1"));
@@ -206,7 +185,7 @@ static void test_an_interrupt_leaves_the_command(void **state)
 
 static void test_run_when_the_guest_goes(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct runner runner;
 
 	begin_run(&runner, top);
@@ -217,7 +196,7 @@ static void test_run_when_the_guest_goes(void **state)
 
 static void test_wait(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 	char *text = NULL;
@@ -239,7 +218,7 @@ static void test_wait(void **state)
 
 static void test_rmdir_kills(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file wait, out;
 	struct vn_req *req;
 	char *text = NULL;

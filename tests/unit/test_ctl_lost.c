@@ -17,31 +17,10 @@
 #define APP "dev/services/app/"
 #define SH "dev/shells/me/"
 
-static struct vnode *root(void **state)
-{
-	return ((struct world *)*state)->root;
-}
-
-static void key_is(struct vnode *top, const char *path, const char *key, const char *value)
-{
-	autofree char *got = fake_key(top, path, key);
-
-	assert_non_null(got);
-	assert_string_equal(got, value);
-}
-
-static void holds(struct vnode *top, const char *path, const char *text)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	assert_string_equal(got, text);
-}
-
 /* What the guest does not know any more has ended, and nobody knows how; the directory goes on. */
 static void test_command(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file, out;
 	struct vn_req *req;
 	char *text = NULL;
@@ -59,16 +38,16 @@ static void test_command(void **state)
 	assert_string_equal(text, "null\n");
 	free(text);
 	fake_close(&file);
-	key_is(top, X "status", "state", "exited");
-	key_is(top, X "status", "exit_code", "null");
-	key_is(top, X "status", "stdout_size", "5");
-	holds(top, X "exit_code", "");
-	holds(top, X "error", "nothing of the command is there any more\n");
+	world_key_is(top, X "status", "state", "exited");
+	world_key_is(top, X "status", "exit_code", "null");
+	world_key_is(top, X "status", "stdout_size", "5");
+	world_holds(top, X "exit_code", "");
+	world_holds(top, X "error", "nothing of the command is there any more\n");
 	assert_int_equal(fake_finish(fake_read(&out, 0, 10), NULL), -EIO);
 	fake_close(&out);
 	assert_int_equal(fake_echo(top, X "ctl", "kill\n"), -EBUSY);
 	assert_int_equal(fake_echo(top, X "ctl", "run exit 4\n"), 0);
-	holds(top, X "exit_code", "4\n");
+	world_holds(top, X "exit_code", "4\n");
 	assert_int_equal(fake_echo(top, X "ctl", "start x\n"), 0);
 	world_restarts();
 	assert_int_equal(fake_rmdir(top, "dev/exec/x"), 0);
@@ -84,7 +63,7 @@ static void *restart_soon(void *arg)
 
 static void test_command_that_is_run(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	pthread_t thread;
 
 	assert_int_equal(fake_mkdir(top, "dev/exec/x"), 0);
@@ -97,7 +76,7 @@ static void test_command_that_is_run(void **state)
 /* One that the guest does not know any more is as one that was never started, but that whoever waited hears so. */
 static void test_service(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 
@@ -109,17 +88,17 @@ static void test_service(void **state)
 	world_restarts();
 	assert_int_equal(fake_finish(req, NULL), -EIO);
 	fake_close(&file);
-	holds(top, APP "error",
-	      "the guest was restarted, and does not know the service any more\n");
-	key_is(top, APP "status", "state", "new");
+	world_holds(top, APP "error",
+		    "the guest was restarted, and does not know the service any more\n");
+	world_key_is(top, APP "status", "state", "new");
 	assert_int_equal(fake_echo(top, APP "ctl", "start x\n"), 0);
-	key_is(top, APP "status", "state", "running");
+	world_key_is(top, APP "status", "state", "running");
 }
 
 /* Its transcript stays, and who reads it to its end hears that there is no more. */
 static void test_shell(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file, wait;
 	struct vn_req *req, *end;
 	char *text = NULL;
@@ -140,14 +119,14 @@ static void test_shell(void **state)
 	assert_int_equal(fake_write(&file, "x"), -EIO);
 	fake_close(&file);
 	fake_close(&wait);
-	key_is(top, SH "status", "state", "stopped");
-	holds(top, SH "output", "said");
+	world_key_is(top, SH "status", "state", "stopped");
+	world_holds(top, SH "output", "said");
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
-	key_is(top, SH "status", "state", "running");
+	world_key_is(top, SH "status", "state", "running");
 	world_restarts();
-	key_is(top, SH "status", "state", "stopped");
-	holds(top, SH "error",
-	      "the guest was restarted, or its agent, and the shell ended with it\n");
+	world_key_is(top, SH "status", "state", "stopped");
+	world_holds(top, SH "error",
+		    "the guest was restarted, or its agent, and the shell ended with it\n");
 }
 
 int main(void)

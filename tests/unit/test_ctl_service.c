@@ -14,61 +14,31 @@
 
 #define APP "dev/services/app/"
 
-static struct vnode *root(void **state)
-{
-	return ((struct world *)*state)->root;
-}
-
-static void key_is(struct vnode *top, const char *path, const char *key, const char *value)
-{
-	autofree char *got = fake_key(top, path, key);
-
-	assert_non_null(got);
-	assert_string_equal(got, value);
-}
-
-static void holds(struct vnode *top, const char *path, const char *text)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	assert_string_equal(got, text);
-}
-
-static void has(struct vnode *top, const char *path, const char *part)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	if (!strstr(got, part))
-		fail_msg("'%s' is not in %s: '%s'", part, path, got);
-}
-
 static int setup(void **state)
 {
 	world_setup(state);
-	assert_int_equal(fake_mkdir(root(state), "dev/services/app"), 0);
+	assert_int_equal(fake_mkdir(world_root(state), "dev/services/app"), 0);
 	fake_log_take();
 	return 0;
 }
 
 static void test_new(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	/* Nothing runs until a verb. */
 	assert_false(world_service_known("app"));
-	key_is(top, APP "status", "state", "new");
-	key_is(top, APP "status", "exit_code", "null");
-	holds(top, APP "ctl", "ready none\nready-timeout 30\nready-interval 500\n");
-	holds(top, APP "stdout", "");
+	world_key_is(top, APP "status", "state", "new");
+	world_key_is(top, APP "status", "exit_code", "null");
+	world_holds(top, APP "ctl", "ready none\nready-timeout 30\nready-interval 500\n");
+	world_holds(top, APP "stdout", "");
 	assert_int_equal(fake_size(top, APP "stdout"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), -ENOENT);
 }
 
 static void test_start_and_stop(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, APP "ctl",
 				   "cwd /workspace/srv\nenv A=1\nready tcp 127.0.0.1:80\n"
@@ -77,36 +47,36 @@ static void test_start_and_stop(void **state)
 	/* What was written before goes first; what it changed is forgotten before write returns. */
 	assert_string_equal(fake_log_take(), "sync, start app 2:127.0.0.1:80 2.5/50, invalidate");
 	assert_string_equal(world_command_settings(), "/workspace/srv|A=1|0");
-	key_is(top, APP "status", "state", "running");
-	key_is(top, APP "status", "service_name", "app");
-	key_is(top, APP "status", "command", "serve --all");
-	key_is(top, APP "status", "pid", "42");
-	key_is(top, APP "status", "started_at", "1000.000");
-	key_is(top, APP "status", "readiness", "tcp 127.0.0.1:80");
-	key_is(top, APP "status", "stop_reason", "null");
+	world_key_is(top, APP "status", "state", "running");
+	world_key_is(top, APP "status", "service_name", "app");
+	world_key_is(top, APP "status", "command", "serve --all");
+	world_key_is(top, APP "status", "pid", "42");
+	world_key_is(top, APP "status", "started_at", "1000.000");
+	world_key_is(top, APP "status", "readiness", "tcp 127.0.0.1:80");
+	world_key_is(top, APP "status", "stop_reason", "null");
 	assert_int_equal(fake_echo(top, APP "ctl", "start again\n"), -EBUSY);
 	fake_log_take();
 	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
 	assert_string_equal(fake_log_take(), "sync, stop app, invalidate, invalidate");
-	key_is(top, APP "status", "state", "stopped");
-	key_is(top, APP "status", "exit_code", "-15");
-	key_is(top, APP "status", "stop_reason", "sigterm");
+	world_key_is(top, APP "status", "state", "stopped");
+	world_key_is(top, APP "status", "exit_code", "-15");
+	world_key_is(top, APP "status", "stop_reason", "sigterm");
 	/* Stopping what has ended is no error, and it can be started again. */
 	assert_int_equal(fake_echo(top, APP "ctl", "stop\nstart once more\n"), 0);
-	key_is(top, APP "status", "state", "running");
+	world_key_is(top, APP "status", "state", "running");
 }
 
 static void test_ready(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, APP "ctl", "ready file /workspace/.ready file\n"), 0);
-	has(top, APP "ctl", "ready file /workspace/.ready file\n");
+	world_has(top, APP "ctl", "ready file /workspace/.ready file\n");
 	assert_int_equal(fake_echo(top, APP "ctl", "ready command test -e 'x  y'\n"), 0);
-	has(top, APP "ctl", "ready command test -e 'x  y'\n");
+	world_has(top, APP "ctl", "ready command test -e 'x  y'\n");
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http http://localhost/x\n"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready none\n"), 0);
-	has(top, APP "ctl", "ready none\n");
+	world_has(top, APP "ctl", "ready none\n");
 	assert_int_equal(fake_echo(top, APP "ctl", "ready none x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready file\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready udp x:1\n"), -EINVAL);
@@ -114,12 +84,12 @@ static void test_ready(void **state)
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http ftp://x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-timeout 0\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-interval 1.5\n"), -EINVAL);
-	has(top, APP "error", "1.5");
+	world_has(top, APP "error", "1.5");
 }
 
 static void test_ctl_gives_itself_again(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	autofree char *first = NULL;
 	autofree char *second = NULL;
 
@@ -136,27 +106,27 @@ static void test_ctl_gives_itself_again(void **state)
 
 static void test_failures_say_why(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	world_service_stderr("warming up\ncannot bind: \033[1maddress in use\n");
 	assert_int_equal(fake_echo(top, APP "ctl", "start fail\n"), -EIO);
-	holds(top, APP "error",
-	      "line 1: start: it ended before it was ready (exit code 3)\n"
-	      "its stderr ends:\nwarming up\ncannot bind: ?[1maddress in use\n");
-	key_is(top, APP "status", "exit_code", "3");
+	world_holds(top, APP "error",
+		    "line 1: start: it ended before it was ready (exit code 3)\n"
+		    "its stderr ends:\nwarming up\ncannot bind: ?[1maddress in use\n");
+	world_key_is(top, APP "status", "exit_code", "3");
 	assert_int_equal(fake_echo(top, APP "ctl", "start never\n"), -ETIMEDOUT);
-	has(top, APP "error", "not ready in time");
-	key_is(top, APP "status", "stop_reason", "readiness_timeout");
+	world_has(top, APP "error", "not ready in time");
+	world_key_is(top, APP "status", "stop_reason", "readiness_timeout");
 	world_sync_fails(EDQUOT);
 	fake_log_take();
 	assert_int_equal(fake_echo(top, APP "ctl", "start x\n"), -EDQUOT);
 	assert_null(strstr(fake_log_take(), "start"));
-	has(top, APP "error", "could not be put into the guest");
+	world_has(top, APP "error", "could not be put into the guest");
 }
 
 static void test_stderr_tail_is_bounded(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	char text[4000];
 	autofree char *error = NULL;
 
@@ -174,13 +144,13 @@ static void test_stderr_tail_is_bounded(void **state)
 
 static void test_logs_grow(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	char *text = NULL;
 
 	assert_int_equal(fake_echo(top, APP "ctl", "start x\n"), 0);
 	world_service_stdout("app", "one\n");
-	holds(top, APP "stdout", "one\n");
+	world_holds(top, APP "stdout", "one\n");
 	assert_int_equal(fake_size(top, APP "stdout"), 4);
 	/* tail -f: the same open file goes on. */
 	assert_int_equal(fake_open(top, APP "stdout", O_RDONLY, &file), 0);
@@ -196,7 +166,7 @@ static void test_logs_grow(void **state)
 
 static void test_wait(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *early, *late;
 	char *text = NULL;
@@ -214,7 +184,7 @@ static void test_wait(void **state)
 	free(text);
 	assert_int_equal(fake_finish(late, NULL), 2);
 	fake_close(&file);
-	holds(top, APP "wait", "7\n");
+	world_holds(top, APP "wait", "7\n");
 	/* With the next start it blocks again. */
 	assert_int_equal(fake_echo(top, APP "ctl", "start y\n"), 0);
 	assert_int_equal(fake_open(top, APP "wait", O_RDONLY | O_NONBLOCK, &file), 0);
@@ -228,7 +198,7 @@ static void test_wait(void **state)
 
 static void test_wait_is_interruptible_and_ends_with_the_guest(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 
@@ -246,7 +216,7 @@ static void test_wait_is_interruptible_and_ends_with_the_guest(void **state)
 
 static void test_idle_costs_nothing(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 	int before;
@@ -268,7 +238,7 @@ static void test_idle_costs_nothing(void **state)
 
 static void test_poll(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	bool woken = false;
 	struct vn_poll *poll = calloc(1, sizeof(*poll));
@@ -292,16 +262,16 @@ static void *slow_start(void *arg)
 
 static void test_a_slow_start_blocks_only_verbs(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	pthread_t thread;
 	void *result;
 
 	assert_int_equal(pthread_create(&thread, NULL, slow_start, top), 0);
 	assert_true(fake_eventually(world_starting()));
-	key_is(top, APP "status", "state", "starting");
+	world_key_is(top, APP "status", "state", "starting");
 	world_service_stdout("app", "coming\n");
-	holds(top, APP "stdout", "coming\n");
-	holds(top, APP "ctl", "ready none\nready-timeout 30\nready-interval 500\n");
+	world_holds(top, APP "stdout", "coming\n");
+	world_holds(top, APP "ctl", "ready none\nready-timeout 30\nready-interval 500\n");
 	assert_int_equal(fake_mkdir(top, "dev/services/other"), 0);
 	assert_int_equal(fake_echo(top, "dev/services/other/ctl", "start x\n"), 0);
 	/* Its own verbs are told, and do not wait. */
@@ -310,12 +280,12 @@ static void test_a_slow_start_blocks_only_verbs(void **state)
 	world_go();
 	pthread_join(thread, &result);
 	assert_int_equal((intptr_t)result, 0);
-	key_is(top, APP "status", "state", "running");
+	world_key_is(top, APP "status", "state", "running");
 }
 
 static void test_stop_ends_a_start(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	pthread_t thread;
 	void *result;
 
@@ -324,7 +294,7 @@ static void test_stop_ends_a_start(void **state)
 	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
 	pthread_join(thread, &result);
 	assert_int_equal((intptr_t)result, -ECANCELED);
-	key_is(top, APP "status", "state", "stopped");
+	world_key_is(top, APP "status", "state", "stopped");
 	/* rmdir does the same. */
 	assert_int_equal(pthread_create(&thread, NULL, slow_start, top), 0);
 	assert_true(fake_eventually(world_starting()));
@@ -335,7 +305,7 @@ static void test_stop_ends_a_start(void **state)
 
 static void test_rmdir_stops_and_forgets(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file wait, ctl;
 	struct vn_req *req;
 	char *text = NULL;
@@ -361,18 +331,18 @@ static void test_rmdir_stops_and_forgets(void **state)
 	assert_null(fake_walk(top, "dev/services/app", &rc));
 	assert_int_equal(rc, -ENOENT);
 	assert_int_equal(fake_mkdir(top, "dev/services/app"), 0);
-	key_is(top, APP "status", "state", "new");
+	world_key_is(top, APP "status", "state", "new");
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), 0);
 	assert_null(fake_walk(top, "dev/services/app", &rc));
 	assert_int_equal(rc, -ENOENT);
 	/* Unless somebody else starts it anew. */
 	world_service_foreign("app");
-	key_is(top, APP "status", "state", "running");
+	world_key_is(top, APP "status", "state", "running");
 }
 
 static void test_services_of_others_appear_by_name(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	autofree char *names = NULL;
 	int rc;
 
@@ -381,8 +351,8 @@ static void test_services_of_others_appear_by_name(void **state)
 	assert_string_equal(names, "app");
 	assert_null(fake_walk(top, "dev/services/nobody", &rc));
 	assert_int_equal(rc, -ENOENT);
-	key_is(top, "dev/services/theirs/status", "command", "somebody's");
-	has(top, "dev/services/theirs/ctl", "cwd /srv\n");
+	world_key_is(top, "dev/services/theirs/status", "command", "somebody's");
+	world_has(top, "dev/services/theirs/ctl", "cwd /srv\n");
 	assert_int_equal(fake_mkdir(top, "dev/services/theirs"), -EEXIST);
 	assert_int_equal(fake_echo(top, "dev/services/theirs/ctl", "stop\n"), 0);
 	world_gone(true);
@@ -396,7 +366,7 @@ static void test_services_of_others_appear_by_name(void **state)
 
 static void test_gone(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, APP "ctl", "start x\n"), 0);
 	world_gone(true);
@@ -404,7 +374,7 @@ static void test_gone(void **state)
 	assert_null(fake_cat(top, APP "status"));
 	assert_int_equal(errno, ENOTCONN);
 	assert_int_equal(fake_rmdir(top, "dev/services/app"), -ENOTCONN);
-	has(top, "dev/error", "rmdir services/app");
+	world_has(top, "dev/error", "rmdir services/app");
 	world_gone(false);
 	assert_int_equal(fake_echo(top, APP "ctl", "stop\n"), 0);
 	/* What has ended can go without the guest. */

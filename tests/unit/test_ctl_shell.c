@@ -15,27 +15,6 @@
 
 #define SH "dev/shells/sh/"
 
-static struct vnode *root(void **state)
-{
-	return ((struct world *)*state)->root;
-}
-
-static void key_is(struct vnode *top, const char *path, const char *key, const char *value)
-{
-	autofree char *got = fake_key(top, path, key);
-
-	assert_non_null(got);
-	assert_string_equal(got, value);
-}
-
-static void holds(struct vnode *top, const char *path, const char *text)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	assert_string_equal(got, text);
-}
-
 static void reads(struct fake_file *file, const char *text)
 {
 	char *got = NULL;
@@ -48,41 +27,41 @@ static void reads(struct fake_file *file, const char *text)
 static int setup(void **state)
 {
 	world_setup(state);
-	assert_int_equal(fake_mkdir(root(state), "dev/shells/sh"), 0);
+	assert_int_equal(fake_mkdir(world_root(state), "dev/shells/sh"), 0);
 	fake_log_take();
 	return 0;
 }
 
 static void test_new(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(world_shells_open(), 0);
-	key_is(top, SH "status", "state", "new");
-	key_is(top, SH "status", "shell_id", "null");
-	holds(top, SH "ctl", "size 120 30\n");
-	holds(top, SH "output", "");
+	world_key_is(top, SH "status", "state", "new");
+	world_key_is(top, SH "status", "shell_id", "null");
+	world_holds(top, SH "ctl", "size 120 30\n");
+	world_holds(top, SH "output", "");
 	assert_int_equal(fake_echo(top, SH "ctl", "close\n"), -EBUSY);
 	assert_int_equal(fake_echo(top, SH "ctl", "signal INT\n"), -EBUSY);
 }
 
 static void test_verbs(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, SH "ctl", "cwd /tmp\nenv A=b\nsize 80 24\nopen\n"), 0);
 	assert_string_equal(fake_log_take(), "sync, open sh-01234567-1 80x24");
 	assert_string_equal(world_command_settings(), "/tmp|A=b|0");
-	key_is(top, SH "status", "state", "running");
-	key_is(top, SH "status", "shell_id", "sh-01234567-1");
-	key_is(top, SH "status", "cols", "80");
+	world_key_is(top, SH "status", "state", "running");
+	world_key_is(top, SH "status", "shell_id", "sh-01234567-1");
+	world_key_is(top, SH "status", "cols", "80");
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), -EBUSY);
 	fake_log_take();
 	assert_int_equal(fake_echo(top, SH "ctl", "size 100 40\n"), 0);
 	assert_string_equal(fake_log_take(), "resize 100x40");
 	assert_int_equal(fake_echo(top, SH "ctl", "size 100 999\n"), -EOPNOTSUPP);
-	key_is(top, SH "status", "cols", "100");
-	key_is(top, SH "status", "rows", "40");
+	world_key_is(top, SH "status", "cols", "100");
+	world_key_is(top, SH "status", "rows", "40");
 	fake_log_take();
 	assert_int_equal(fake_echo(top, SH "ctl", "signal SIGHUP\n"), 0);
 	assert_string_equal(fake_log_take(), "sync, signal HUP, invalidate");
@@ -90,16 +69,16 @@ static void test_verbs(void **state)
 	assert_int_equal(fake_echo(top, SH "ctl", "size 0 24\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, SH "ctl", "close\n"), 0);
 	assert_int_equal(world_shells_open(), 0);
-	key_is(top, SH "status", "state", "stopped");
+	world_key_is(top, SH "status", "state", "stopped");
 	/* Closing what is closed is no error; opening it is a new shell. */
 	assert_int_equal(fake_echo(top, SH "ctl", "close\nopen\n"), 0);
-	key_is(top, SH "status", "shell_id", "sh-01234567-2");
-	key_is(top, SH "status", "exit_code", "null");
+	world_key_is(top, SH "status", "shell_id", "sh-01234567-2");
+	world_key_is(top, SH "status", "exit_code", "null");
 }
 
 static void test_cons_opens_the_shell(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file first, second;
 
 	assert_int_equal(fake_open(top, SH "cons", O_RDWR, &first), 0);
@@ -118,7 +97,7 @@ static void test_cons_opens_the_shell(void **state)
 
 static void test_each_character_once(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file first, second;
 	struct vn_req *req;
 	char *text = NULL;
@@ -140,18 +119,18 @@ static void test_each_character_once(void **state)
 	free(text);
 	fake_close(&first);
 	fake_close(&second);
-	holds(top, SH "output", "pyro$ a rather long line of output\n");
+	world_holds(top, SH "output", "pyro$ a rather long line of output\n");
 }
 
 static void test_short_reads_keep_characters_whole(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	char *text = NULL;
 
 	assert_int_equal(fake_open(top, SH "cons", O_RDWR, &file), 0);
 	world_shell_says("aé€b");
-	holds(top, SH "output", "aé€b");
+	world_holds(top, SH "output", "aé€b");
 	assert_int_equal(fake_finish(fake_read(&file, 0, 2), &text), 1);
 	free(text);
 	assert_int_equal(fake_finish(fake_read(&file, 0, 4), &text), 2);
@@ -165,7 +144,7 @@ static void test_short_reads_keep_characters_whole(void **state)
 
 static void test_typing(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 
 	assert_int_equal(fake_open(top, SH "cons", O_RDWR, &file), 0);
@@ -176,14 +155,14 @@ static void test_typing(void **state)
 	assert_int_equal(fake_write(&file, "x"), -ENOTCONN);
 	world_gone(false);
 	world_shell_ends(0);
-	key_is(top, SH "status", "state", "stopped");
+	world_key_is(top, SH "status", "state", "stopped");
 	assert_int_equal(fake_write(&file, "x"), -EIO);
 	fake_close(&file);
 }
 
 static void test_the_end(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file cons, wait;
 	struct vn_req *read_wait, *read_cons;
 	char *text = NULL;
@@ -201,7 +180,7 @@ static void test_the_end(void **state)
 	reads(&cons, "exit\n");
 	read_cons = fake_read(&cons, 0, 10);
 	assert_int_equal(fake_finish(read_cons, NULL), 0);
-	key_is(top, SH "status", "exit_code", "5");
+	world_key_is(top, SH "status", "exit_code", "5");
 	/* A shell that ended stays so, until it is opened again. */
 	fake_close(&cons);
 	assert_int_equal(fake_open(top, SH "cons", O_RDWR, &cons), 0);
@@ -209,14 +188,14 @@ static void test_the_end(void **state)
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
 	world_shell_says("again");
 	reads(&cons, "again");
-	holds(top, SH "output", "exit\nagain");
+	world_holds(top, SH "output", "exit\nagain");
 	fake_close(&cons);
 	fake_close(&wait);
 }
 
 static void test_nonblock_and_poll(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	bool woken = false;
 	struct vn_poll *poll = calloc(1, sizeof(*poll));
@@ -238,14 +217,14 @@ static void test_nonblock_and_poll(void **state)
 
 static void test_transcripts(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file output;
 	char *text = NULL;
 
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
 	world_shell_says("\033[?2004hpyro$ lx\bs\r\n10%\r100%\r\npy");
 	assert_int_equal(fake_size(top, SH "output"), 32);
-	holds(top, SH "text", "pyro$ ls\n100%\npy");
+	world_holds(top, SH "text", "pyro$ ls\n100%\npy");
 	assert_int_equal(fake_size(top, SH "text"), 16);
 	/* The unfinished line may still change; an open file follows. */
 	assert_int_equal(fake_open(top, SH "output", O_RDONLY, &output), 0);
@@ -253,20 +232,20 @@ static void test_transcripts(void **state)
 	world_shell_says("\rPYro$ \033[K\r\n");
 	assert_int_equal(fake_finish(fake_read(&output, 32, 100), &text), 12);
 	free(text);
-	holds(top, SH "text", "pyro$ ls\n100%\nPYro$ \n");
+	world_holds(top, SH "text", "pyro$ ls\n100%\nPYro$ \n");
 	fake_close(&output);
 	/* What was fetched is readable when the guest is gone. */
 	world_gone(true);
-	holds(top, SH "text", "pyro$ ls\n100%\nPYro$ \n");
+	world_holds(top, SH "text", "pyro$ ls\n100%\nPYro$ \n");
 	world_gone(false);
-	key_is(top, SH "status", "output_size", "44");
-	key_is(top, SH "status", "output_forgotten", "0");
+	world_key_is(top, SH "status", "output_size", "44");
+	world_key_is(top, SH "status", "output_forgotten", "0");
 }
 
 /* A few bytes that move the cursor far make long lines of blanks: bounded, and nothing gets stuck. */
 static void test_far_movements(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	autofree char *text = NULL;
 
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
@@ -280,7 +259,7 @@ static void test_far_movements(void **state)
 
 static void test_interrupt_and_loss(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 
@@ -300,7 +279,7 @@ static void test_interrupt_and_loss(void **state)
 
 static void test_rmdir_without_the_guest(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, SH "ctl", "open\n"), 0);
 	world_gone(true);
@@ -314,7 +293,7 @@ static void test_rmdir_without_the_guest(void **state)
 
 static void test_rmdir(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 	struct vn_req *req;
 

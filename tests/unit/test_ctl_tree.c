@@ -14,29 +14,6 @@
 #include "tests/unit/ctl_world.h"
 #include "tests/unit/fake_host.h"
 
-static struct vnode *root(void **state)
-{
-	return ((struct world *)*state)->root;
-}
-
-/* PATH holds exactly TEXT. */
-static void holds(struct vnode *top, const char *path, const char *text)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	assert_string_equal(got, text);
-}
-
-static void has(struct vnode *top, const char *path, const char *part)
-{
-	autofree char *got = fake_cat(top, path);
-
-	assert_non_null(got);
-	if (!strstr(got, part))
-		fail_msg("'%s' is not in %s: '%s'", part, path, got);
-}
-
 static void lists(struct vnode *top, const char *path, const char *names)
 {
 	autofree char *got = fake_ls(top, path);
@@ -47,7 +24,7 @@ static void lists(struct vnode *top, const char *path, const char *names)
 
 static void test_shape(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	lists(top, "", "ctl dev error metrics status two version");
 	lists(top, "dev", "ctl error events exec services shells status workspace");
@@ -66,7 +43,7 @@ static void test_shape(void **state)
 
 static void test_attributes(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct call call = call_within(5, NULL);
 	struct vn_attr first, second, file;
 	struct vnode *node;
@@ -104,7 +81,7 @@ static void test_what_takes_verbs_is_another_file_each_time(void **state)
 					     "dev/shells/b/ctl",
 					     "dev/shells/b/cons",
 					     "dev/exec/c/ctl" };
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct call call = call_within(5, NULL);
 
 	assert_int_equal(fake_mkdir(top, "dev/services/a"), 0);
@@ -124,7 +101,7 @@ static void test_what_takes_verbs_is_another_file_each_time(void **state)
 
 static void test_setattr(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct call call = call_within(5, NULL);
 	struct stat in = { 0 };
 	struct vn_attr attr;
@@ -142,7 +119,7 @@ static void test_setattr(void **state)
 
 static void test_mkdir_and_names(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	char name[128] = "dev/exec/";
 
 	assert_int_equal(fake_mkdir(top, "new"), -EPERM);
@@ -151,7 +128,7 @@ static void test_mkdir_and_names(void **state)
 	assert_int_equal(fake_rmdir(top, "dev/exec"), -EPERM);
 	assert_int_equal(fake_mkdir(top, "dev/exec/clone"), -EEXIST);
 	assert_int_equal(fake_mkdir(top, "dev/exec/.hidden"), -EINVAL);
-	has(top, "dev/error", "mkdir exec/.hidden");
+	world_has(top, "dev/error", "mkdir exec/.hidden");
 	assert_int_equal(fake_mkdir(top, "dev/exec/a b"), -EINVAL);
 	memset(name + 9, 'a', 65);
 	assert_int_equal(fake_mkdir(top, name), -EINVAL);
@@ -165,7 +142,7 @@ static void test_mkdir_and_names(void **state)
 
 static void test_clone(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file first, second;
 	char *text = NULL;
 
@@ -181,9 +158,9 @@ static void test_clone(void **state)
 	assert_int_equal(fake_finish(fake_read(&second, 2, 10), NULL), 0);
 	/* The open file is that directory's ctl. */
 	assert_int_equal(fake_write(&second, "cwd /tmp\n"), 9);
-	holds(top, "dev/exec/2/ctl", "cwd /tmp\ntimeout 0\n");
+	world_holds(top, "dev/exec/2/ctl", "cwd /tmp\ntimeout 0\n");
 	assert_int_equal(fake_write(&second, "frob\n"), -EINVAL);
-	has(top, "dev/exec/2/error", "line 2: unknown verb 'frob'");
+	world_has(top, "dev/exec/2/error", "line 2: unknown verb 'frob'");
 	assert_int_equal(fake_close(&first), 0);
 	assert_int_equal(fake_close(&second), 0);
 	/* It stays, and a number that is free again is used again. */
@@ -195,47 +172,47 @@ static void test_clone(void **state)
 
 static void test_lines(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 
 	assert_int_equal(fake_mkdir(top, "dev/exec/x"), 0);
 	/* Several lines, blank ones, and one without its newline. */
 	assert_int_equal(fake_echo(top, "dev/exec/x/ctl", "cwd /a\n\n  \nenv A=1\nenv B=2"), 0);
-	holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 0\n");
+	world_holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 0\n");
 	/* A line over three writes; nothing runs before it is whole. */
 	assert_int_equal(fake_open(top, "dev/exec/x/ctl", O_WRONLY | O_APPEND, &file), 0);
 	assert_int_equal(fake_write(&file, "timeo"), 5);
 	assert_int_equal(fake_write(&file, "ut "), 3);
-	holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 0\n");
+	world_holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 0\n");
 	assert_int_equal(fake_write(&file, "5\ncwd /b"), 8);
-	holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 5\n");
+	world_holds(top, "dev/exec/x/ctl", "cwd /a\nenv A=1\nenv B=2\ntimeout 5\n");
 	assert_int_equal(fake_close(&file), 0);
-	holds(top, "dev/exec/x/ctl", "cwd /b\nenv A=1\nenv B=2\ntimeout 5\n");
+	world_holds(top, "dev/exec/x/ctl", "cwd /b\nenv A=1\nenv B=2\ntimeout 5\n");
 }
 
 static void test_first_bad_line_stops(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file file;
 
 	assert_int_equal(fake_mkdir(top, "dev/exec/x"), 0);
-	holds(top, "dev/exec/x/error", "");
+	world_holds(top, "dev/exec/x/error", "");
 	assert_int_equal(fake_echo(top, "dev/exec/x/ctl", "cwd /a\ncwd rel\ncwd /c\n"), -EINVAL);
-	holds(top, "dev/exec/x/ctl", "cwd /a\ntimeout 0\n");
-	has(top, "dev/exec/x/error", "line 2: cwd: 'rel'");
+	world_holds(top, "dev/exec/x/ctl", "cwd /a\ntimeout 0\n");
+	world_has(top, "dev/exec/x/error", "line 2: cwd: 'rel'");
 	/* A later write that works clears it. */
 	assert_int_equal(fake_echo(top, "dev/exec/x/ctl", "cwd /b\n"), 0);
-	holds(top, "dev/exec/x/error", "");
+	world_holds(top, "dev/exec/x/error", "");
 	/* The error of a last line without its newline comes from close. */
 	assert_int_equal(fake_open(top, "dev/exec/x/ctl", O_WRONLY, &file), 0);
 	assert_int_equal(fake_write(&file, "bogus"), 5);
 	assert_int_equal(fake_close(&file), -EINVAL);
-	has(top, "dev/exec/x/error", "line 1: unknown verb 'bogus'");
+	world_has(top, "dev/exec/x/error", "line 1: unknown verb 'bogus'");
 }
 
 static void test_a_line_that_is_too_long(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	size_t len = LIMIT_CTL_LINE + 10;
 	autofree char *line = malloc(len + 1);
 
@@ -243,53 +220,53 @@ static void test_a_line_that_is_too_long(void **state)
 	line[len] = '\0';
 	assert_int_equal(fake_mkdir(top, "dev/exec/x"), 0);
 	assert_int_equal(fake_echo(top, "dev/exec/x/ctl", line), -EINVAL);
-	has(top, "dev/exec/x/error", "longer than 65536 bytes");
+	world_has(top, "dev/exec/x/error", "longer than 65536 bytes");
 }
 
 static void test_root_files(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
-	holds(top, "version", "vsockfs " VSOCKFS_VERSION "\n");
-	has(top, "status", "guests 2\n");
-	has(top, "status", "guest.dev up\n");
-	has(top, "metrics", "vsockfs_guest_requests_total{guest=\"dev\"} 7\n");
-	has(top, "metrics",
-	    "vsockfs_guest_kind_requests_total{guest=\"dev\",kind=\"read\"} 3\n"
-	    "vsockfs_guest_kind_retries_total{guest=\"dev\",kind=\"read\"} 1\n"
-	    "vsockfs_guest_kind_sent_bytes_total{guest=\"dev\",kind=\"read\"} 40\n"
-	    "vsockfs_guest_kind_received_bytes_total{guest=\"dev\",kind=\"read\"} 160\n");
-	has(top, "ctl", "attach dev=unix:/run/dev.sock\n");
-	has(top, "dev/status", "state up\n");
-	has(top, "dev/status", "address unix:/run/dev.sock\n");
-	has(top, "dev/status", "round_trip_ms 2.500\n");
-	has(top, "dev/status", "machine x86_64\n");
-	has(top, "dev/status", "dialect line\n");
+	world_holds(top, "version", "vsockfs " VSOCKFS_VERSION "\n");
+	world_has(top, "status", "guests 2\n");
+	world_has(top, "status", "guest.dev up\n");
+	world_has(top, "metrics", "vsockfs_guest_requests_total{guest=\"dev\"} 7\n");
+	world_has(top, "metrics",
+		  "vsockfs_guest_kind_requests_total{guest=\"dev\",kind=\"read\"} 3\n"
+		  "vsockfs_guest_kind_retries_total{guest=\"dev\",kind=\"read\"} 1\n"
+		  "vsockfs_guest_kind_sent_bytes_total{guest=\"dev\",kind=\"read\"} 40\n"
+		  "vsockfs_guest_kind_received_bytes_total{guest=\"dev\",kind=\"read\"} 160\n");
+	world_has(top, "ctl", "attach dev=unix:/run/dev.sock\n");
+	world_has(top, "dev/status", "state up\n");
+	world_has(top, "dev/status", "address unix:/run/dev.sock\n");
+	world_has(top, "dev/status", "round_trip_ms 2.500\n");
+	world_has(top, "dev/status", "machine x86_64\n");
+	world_has(top, "dev/status", "dialect line\n");
 }
 
 static void test_attach(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, "ctl", "attach new=unix:/run/x y.sock\n"), 0);
 	lists(top, "", "ctl dev error metrics new status two version");
-	has(top, "ctl", "attach new=unix:/run/x y.sock\n");
+	world_has(top, "ctl", "attach new=unix:/run/x y.sock\n");
 	assert_non_null(strstr(fake_log_take(), "entry new"));
 	assert_int_equal(fake_echo(top, "ctl", "attach new=unix:/a\n"), -EEXIST);
-	has(top, "error", "line 1: attach: there is a guest named 'new' already");
+	world_has(top, "error", "line 1: attach: there is a guest named 'new' already");
 	assert_int_equal(fake_echo(top, "ctl", "attach unix:/a\n"), -EINVAL);
-	has(top, "error", "attach NAME=ADDRESS");
+	world_has(top, "error", "attach NAME=ADDRESS");
 	assert_int_equal(fake_echo(top, "ctl", "attach x=tcp:1.2.3.4\n"), -EINVAL);
 	world_hello_fails(ECONNREFUSED);
 	assert_int_equal(fake_echo(top, "ctl", "attach x=unix:/a\n"), -ECONNREFUSED);
-	has(top, "error", "nobody answers there");
+	world_has(top, "error", "nobody answers there");
 	lists(top, "", "ctl dev error metrics new status two version");
 }
 
 /* No guest in the place of a file, whichever files there are. */
 static void test_attach_in_the_place_of_a_file(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	char *at, *name;
 
 	assert_int_equal(fake_echo(top, "ctl", "detach dev\n"), 0);
@@ -304,14 +281,14 @@ static void test_attach_in_the_place_of_a_file(void **state)
 		assert_int_equal(fake_echo(top, "ctl", line), -EINVAL);
 		snprintf(sentence, sizeof(sentence),
 			 "'%s' cannot name a guest: the mount has a file of that name", name);
-		has(top, "error", sentence);
+		world_has(top, "error", sentence);
 	}
 	lists(top, "", "ctl error metrics status version");
 }
 
 static void test_detach(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file events, wait, ctl;
 	struct vn_req *read_events, *read_wait;
 	int rc;
@@ -343,7 +320,7 @@ static void test_detach(void **state)
 
 static void test_guest_verbs(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 
 	fake_log_take();
 	assert_int_equal(fake_echo(top, "dev/ctl", "sync\n"), 0);
@@ -359,16 +336,16 @@ static void test_guest_verbs(void **state)
 	assert_string_equal(fake_log_take(), "reconnect, hello, invalidate");
 	world_sync_fails(ENOSPC);
 	assert_int_equal(fake_echo(top, "dev/ctl", "sync\n"), -ENOSPC);
-	has(top, "dev/error", "the disk is full");
+	world_has(top, "dev/error", "the disk is full");
 	world_gone(true);
 	assert_int_equal(fake_echo(top, "dev/ctl", "reconnect\n"), -ENOTCONN);
-	has(top, "dev/status", "state gone\n");
-	has(top, "dev/status", "dialect null\n"); /* it was never asked */
+	world_has(top, "dev/status", "state gone\n");
+	world_has(top, "dev/status", "dialect null\n"); /* it was never asked */
 }
 
 static void test_events(void **state)
 {
-	struct vnode *top = root(state);
+	struct vnode *top = world_root(state);
 	struct fake_file first, second;
 	struct vn_req *req;
 	char *text = NULL;
