@@ -20,17 +20,12 @@
 #include "protocol/archive.h"
 #include "protocol/cleanup.h"
 #include "protocol/limits.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FILE_SIZE_MAX (1u << 20) /* of what an archive may write, so that a bomb costs little */
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 struct input {
 	const uint8_t *at;

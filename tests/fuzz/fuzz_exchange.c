@@ -14,16 +14,11 @@
 #include <unistd.h>
 
 #include "protocol/line/exchange_io.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_SIZE 4096
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 enum { RESET = 4, ABANDON = 8 }; /* of the first byte; the lowest two bits are the shape */
 

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/base64.h"
@@ -23,14 +22,10 @@
 #include "protocol/line/proc_undo.h"
 #include "protocol/line/request.h"
 #include "protocol/wire.h"
+#include "tests/fuzz/answers.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 #define TOKEN "0123456789abcdef"
 #define RECORD_HEADER 3
@@ -184,27 +179,17 @@ int exchange_run_export(struct guest *guest, const struct call *call,
  * The calls
  */
 
-/* Whether there is an answer to look at; a refusal has its sentence. */
-static bool taken(ssize_t rc, const struct error *err)
-{
-	if (rc >= 0)
-		return true;
-	REQUIRE(rc > -4096 && err->code == -rc && err->text[0]);
-	return false;
-}
-
 static void attr_is_sane(const struct ws_attr *attr)
 {
-	REQUIRE(attr->size >= 0 && attr->blocks >= 0);
+	sizes_are_sane(attr);
 	REQUIRE(attr->mtime.tv_nsec >= 0 && attr->mtime.tv_nsec < 1000000000);
 }
 
 static int each(void *arg, const char *name, const struct ws_attr *attr)
 {
-	size_t *count = arg, len = strlen(name);
+	size_t *count = arg;
 
-	REQUIRE(len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") != 0 &&
-		strcmp(name, "..") != 0);
+	name_is_sane(name);
 	attr_is_sane(attr);
 	++*count;
 	return 0;
@@ -256,11 +241,6 @@ static void try_file(struct lws *ws)
 	taken(lws_close(file, &soon, &err), &err);
 }
 
-static void time_is_sane(double seconds)
-{
-	REQUIRE(isfinite(seconds) && seconds >= 0 && seconds < 1e12);
-}
-
 static void try_service(struct guest *guest)
 {
 	static const struct proc_settings settings = { 0 };
@@ -271,11 +251,7 @@ static void try_service(struct guest *guest)
 	ssize_t n;
 
 	if (taken(lproc_service_status(guest, &soon, "s", &service, &err), &err)) {
-		REQUIRE(service.command && service.cwd && service.pid >= 0);
-		REQUIRE(service.out_size >= 0 && service.err_size >= 0);
-		time_is_sane(service.started_at);
-		time_is_sane(service.ready_at);
-		time_is_sane(service.ended_at);
+		service_is_sane(&service);
 	}
 	proc_service_free(&service);
 	n = lproc_service_read(guest, &soon, "s", 2, 7, bytes, sizeof(bytes), &err);

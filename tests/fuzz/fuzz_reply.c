@@ -7,20 +7,14 @@
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/line/exchange.h"
 #include "protocol/line/request.h"
 #include "protocol/wire.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 int exchange_run(struct guest *guest, const struct call *call, struct exchange_request *request,
 		 json_t **reply, struct error *err)

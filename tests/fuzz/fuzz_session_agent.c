@@ -26,18 +26,13 @@
 #include "protocol/agent/session_room.h"
 #include "protocol/session/frame.h"
 #include "protocol/session/ops.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FILE_SIZE_MAX (1u << 20)
 #define PATIENCE_NS 5000000
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 static struct agent *agent;
 static char base[] = "/tmp/fuzz-session-XXXXXX";

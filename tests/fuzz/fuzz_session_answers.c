@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,14 +20,10 @@
 #include "protocol/session/mux.h"
 #include "protocol/session/sproc.h"
 #include "protocol/session/sws.h"
+#include "tests/fuzz/answers.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 #define RECORD_HEADER 3
 
@@ -136,26 +131,16 @@ void link_unanswered(struct link *link, struct mux *mux, int64_t since)
 	(void)since;
 }
 
-/* Whether there is an answer to look at; a refusal has its sentence. */
-static bool taken(ssize_t rc, const struct error *err)
-{
-	if (rc >= 0)
-		return true;
-	REQUIRE(rc > -4096 && err->code == -rc && err->text[0]);
-	return false;
-}
-
 static void attr_is_sane(const struct ws_attr *attr)
 {
-	REQUIRE(attr->size >= 0 && attr->blocks >= 0);
+	sizes_are_sane(attr);
 }
 
 static int each(void *arg, const char *name, const struct ws_attr *attr)
 {
-	size_t *count = arg, len = strlen(name);
+	size_t *count = arg;
 
-	REQUIRE(len && len <= LIMIT_NAME && !strchr(name, '/') && strcmp(name, ".") != 0 &&
-		strcmp(name, "..") != 0);
+	name_is_sane(name);
 	attr_is_sane(attr);
 	++*count;
 	return 0;
@@ -206,11 +191,6 @@ static void try_file(struct sws *ws)
 	taken(sws_close(file, &soon, &err), &err);
 }
 
-static void time_is_sane(double seconds)
-{
-	REQUIRE(isfinite(seconds) && seconds >= 0 && seconds < 1e12);
-}
-
 static void try_service(struct sproc_room *room)
 {
 	struct proc_service service = { 0 };
@@ -220,11 +200,7 @@ static void try_service(struct sproc_room *room)
 
 	if (taken(sproc_service_status(room, &soon, "s", &service, &err), &err)) {
 		REQUIRE(strnlen(service.state, sizeof(service.state)) < sizeof(service.state));
-		REQUIRE(service.command && service.cwd && service.pid >= 0);
-		REQUIRE(service.out_size >= 0 && service.err_size >= 0);
-		time_is_sane(service.started_at);
-		time_is_sane(service.ready_at);
-		time_is_sane(service.ended_at);
+		service_is_sane(&service);
 	}
 	proc_service_free(&service);
 	n = sproc_service_read(room, &soon, "s", 2, 7, bytes, sizeof(bytes), &err);

@@ -5,19 +5,13 @@
  * The first byte says what the rest is taken for.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/session/frame.h"
 #include "protocol/session/ops.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 static void header(const uint8_t *data, size_t size)
 {

@@ -3,19 +3,13 @@
  * same; and any bytes survive being a string.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/cleanup.h"
 #include "protocol/wire.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 static void bytes_survive(const char *bytes, size_t len)
 {
