@@ -104,9 +104,8 @@ static ssize_t read_output(struct object *object, int which, const struct call *
 	if (run)
 		got = proc_command_read(run->command, call, which, offset, bytes, len, NULL);
 	exec_put_run(run);
-	return got == -ENOENT ?
-		       -EIO :
-		       got; /* the file is there, only the guest has forgotten what was in it */
+	/* The file is there, only the guest has forgotten what was in it. */
+	return got == -ENOENT ? -EIO : got;
 }
 
 static const struct stream_type output_type = { .refresh = refresh, .read = read_output };

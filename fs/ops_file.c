@@ -56,8 +56,8 @@ void op_open(fuse_req_t fuse, fuse_ino_t id, struct fuse_file_info *info)
 	} else {
 		fill_info(info, handle);
 		handle_add(&op.env->handles, handle, op.node);
-		if (handle->file
-			    .changed) /* or the kernel would read no further than the old size */
+		/* Or the kernel would read no further than the old size. */
+		if (handle->file.changed)
 			notify_attr_now(op.env->notify, id);
 		if (req_reply_open(op.req, info))
 			release_handle(op.env, handle);

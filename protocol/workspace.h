@@ -36,8 +36,8 @@ struct ws_attr {
 	uint64_t ino, dev; /* the guest's */
 	uint32_t mode;     /* with the file type, as st_mode */
 	uint32_t nlink, uid, gid;
-	uint32_t
-		generation; /* where known, and only of what was opened: tells from a file that has ino later; else 0 */
+	/* Tells from a file that has ino later; 0 where it is not known, and of what was not opened. */
+	uint32_t generation;
 	uint64_t rdev;
 	int64_t size, blocks; /* bytes, 512-byte units */
 	struct timespec atime, mtime, ctime;

@@ -14,8 +14,7 @@
 #define SESS_VERIFIER_SIZE (2 * SESS_ID_SIZE + 16)
 
 struct sess_verifier {
-	char boot_id
-		[SESS_ID_SIZE]; /* /proc/sys/kernel/random/boot_id; "" where it cannot be read */
+	char boot_id[SESS_ID_SIZE];  /* the kernel's; "" where it cannot be read */
 	char instance[SESS_ID_SIZE]; /* random: this agent, since it was started */
 	atomic_uint failures;        /* of fsync and sync */
 };

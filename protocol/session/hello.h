@@ -20,8 +20,8 @@ struct hello {
 	char agent[64]; /* name and version */
 	char build[BUILD_ID_SIZE];
 	char machine[64]; /* uname -m; "" for unknown */
-	char verifier
-		[128]; /* of a session: another one where data may be lost that was not synced; "" for unknown */
+	/* Of a session: another one where data may be lost that was not synced; "" for unknown. */
+	char verifier[128];
 	char lacks[64]; /* line dialect: tools that the guest has not, "" for none */
 	char why[256];  /* line dialect: what a stranger's answer was; "" for an ordinary one */
 };

@@ -84,8 +84,8 @@ struct sws_inode {
 	char *maybe;    /* lock; where it may be instead: a rename had no answer, or came between */
 	uint64_t named; /* lock; ws->clock when path was found to be so */
 
-	uint64_t
-		unsynced; /* lock; mux_epoch at the first change that was answered and not synced; 0: none */
+	/* lock; mux_epoch at the first change that was answered and not synced; 0: none */
+	uint64_t unsynced;
 	uint64_t changed; /* lock; ws->clock at the last of them */
 
 	struct ws_latch gate;
