@@ -260,8 +260,9 @@ int cmd_number(const char *text, double min, double max, bool whole, const char 
 	if (len > 0 && len < 32 && !text[len])
 		value = strtod(text, &end);
 	if (!end || *end || value < min || value > max || (whole && value != floor(value)))
-		return error_set(err, EINVAL, "%s must be a %snumber from %g to %g, not '%.*s'",
-				 what, whole ? "whole " : "", min, max, SHOWN, text);
+		return error_set(err, EINVAL,
+				 "%s must be a %snumber from %.15g to %.15g, not '%.*s'", what,
+				 whole ? "whole " : "", min, max, SHOWN, text);
 	*out = value;
 	return 0;
 }

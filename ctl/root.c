@@ -239,6 +239,11 @@ static int verb_attach(struct object *object, const struct call *call, const str
 	if (rc == 0 && !address->name[0])
 		rc = error_set(err, EINVAL, "a name is missing; the usage is: %s",
 			       cmd->verb->usage);
+	if (rc == 0 && address->path[0] && address->path[0] != '/')
+		rc = error_set(err, EINVAL,
+			       "'%.80s' is a relative path, which the daemon cannot know the "
+			       "beginning of: give it from / on",
+			       address->path);
 	if (rc == 0)
 		rc = ctl_attach(ctl, &within, address, err);
 	if (rc == 0)

@@ -88,6 +88,35 @@ static const char *const ignored[] = {
 	"nodiratime", "norelatime", "strictatime", "remount", "silent",   "nostrictatime",
 };
 
+/* Those that take a value, as they are written. */
+static const char *const valued[] = {
+	"timeout=SECONDS", "attr_timeout=SECONDS", "max_connections=N", "symlinks=safe|raw",
+	"idmap=user|none", "agent=auto|never",     "fsname=NAME",       "subtype=vsockfs",
+};
+
+static const struct flag *find_flag(const char *name)
+{
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (!strcmp(name, flags[i].name))
+			return &flags[i];
+	}
+	return NULL;
+}
+
+static bool is_ignored(const char *name)
+{
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++) {
+		if (!strcmp(name, ignored[i]))
+			return true;
+	}
+	return false;
+}
+
+static int unknown_option(const char *name, struct error *err)
+{
+	return error_set(err, EINVAL, "unknown option '%s'; vsockfs -h lists them", name);
+}
+
 static int parse_seconds(const char *name, const char *text, double min, double *out,
 			 struct error *err)
 {
@@ -96,8 +125,8 @@ static int parse_seconds(const char *name, const char *text, double min, double 
 
 	if (!end || *end || strspn(text, "0123456789.") != strlen(text) || !(value >= min) ||
 	    value > MAX_SECONDS)
-		return error_set(err, EINVAL, "%s=%s: give seconds, from %g to %g", name, text, min,
-				 MAX_SECONDS);
+		return error_set(err, EINVAL, "%s=%s: give seconds, from %.15g to %.15g", name,
+				 text, min, MAX_SECONDS);
 	*out = value;
 	return 0;
 }
@@ -148,13 +177,34 @@ static int parse_value(struct options *out, const char *name, const char *value,
 		return parse_choice(name, value, "user", "none", &out->guest_ids, err);
 	if (!strcmp(name, "agent"))
 		return parse_choice(name, value, "auto", "never", &out->no_agent, err);
+	if (!strcmp(name, "fsname") && !*value)
+		return error_set(err, EINVAL,
+				 "fsname= is empty: give a name to be shown, or "
+				 "leave it out");
 	if (!strcmp(name, "fsname"))
 		return replace(&out->fsname, value, err);
 	if (!strcmp(name, "subtype") && !strcmp(value, "vsockfs"))
 		return 0;
 	if (!strcmp(name, "comment"))
 		return 0;
-	return error_set(err, EINVAL, "unknown option '%s'; vsockfs -h lists them", name);
+	if (find_flag(name) || is_ignored(name))
+		return error_set(err, EINVAL, "%s=%s: %s takes no value", name, value, name);
+	return unknown_option(name, err);
+}
+
+static int parse_word(struct options *out, const char *name, struct error *err)
+{
+	const struct flag *flag = find_flag(name);
+
+	if (flag)
+		*(bool *)((char *)out + flag->offset) = flag->value;
+	if (flag || is_ignored(name))
+		return 0;
+	for (size_t i = 0; i < sizeof(valued) / sizeof(*valued); i++) {
+		if (!strncmp(valued[i], name, strlen(name)) && valued[i][strlen(name)] == '=')
+			return error_set(err, EINVAL, "%s needs a value: %s", name, valued[i]);
+	}
+	return unknown_option(name, err);
 }
 
 static int parse_option(struct options *out, char *option, struct error *err)
@@ -167,17 +217,7 @@ static int parse_option(struct options *out, char *option, struct error *err)
 		*value++ = '\0';
 		return parse_value(out, option, value, err);
 	}
-	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
-		if (!strcmp(option, flags[i].name)) {
-			*(bool *)((char *)out + flags[i].offset) = flags[i].value;
-			return 0;
-		}
-	}
-	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++) {
-		if (!strcmp(option, ignored[i]))
-			return 0;
-	}
-	return error_set(err, EINVAL, "unknown option '%s'; vsockfs -h lists them", option);
+	return parse_word(out, option, err);
 }
 
 /* The list behind -o. */
@@ -348,6 +388,8 @@ int options_parse(int argc, char *const argv[], struct options *out, struct erro
 		return error_set(err, EINVAL,
 				 "%s is missing; usage: vsockfs [OPTIONS] SOURCE... MOUNTPOINT",
 				 count ? "SOURCE or MOUNTPOINT" : "SOURCE");
+	if (!*words[count - 1])
+		return error_set(err, EINVAL, "MOUNTPOINT, the last argument, is empty");
 	rc = replace(&out->mountpoint, words[count - 1], err);
 	return rc ? rc : parse_sources(out, words, count - 1, err);
 }

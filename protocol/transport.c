@@ -96,15 +96,16 @@ static int unix_address(const char *path, struct sockaddr_un *to, int *dir, stru
 	return 0;
 }
 
-static int unix_failed(int code, const char *path, struct error *err)
+/* LISTENER is who makes such a socket: the agent itself, or its VM. */
+static int unix_failed(int code, const char *path, const char *listener, struct error *err)
 {
 	switch (code) {
 	case ENOENT:
-		return error_set(err, ENOENT, "there is no socket %s: is the VM running?", path);
+		return error_set(err, ENOENT, "there is no socket %s: is the %s running?", path,
+				 listener);
 	case ECONNREFUSED:
 		return error_set(err, ECONNREFUSED,
-				 "nobody listens on %s: start the VM (or the agent) that made it",
-				 path);
+				 "nobody listens on %s: start the %s that made it", path, listener);
 	case EAGAIN:
 		return error_set(err, EAGAIN, "%s takes no more connections just now", path);
 	case EACCES:
@@ -119,7 +120,7 @@ static int unix_failed(int code, const char *path, struct error *err)
 	}
 }
 
-static int connect_unix(const char *path, struct error *err)
+static int connect_unix(const char *path, const char *listener, struct error *err)
 {
 	struct sockaddr_un to;
 	autoclose int dir = -1;
@@ -133,7 +134,7 @@ static int connect_unix(const char *path, struct error *err)
 	if (rc < 0)
 		return rc;
 	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
-		return unix_failed(errno, path, err);
+		return unix_failed(errno, path, listener, err);
 	return move_fd(fd);
 }
 
@@ -213,7 +214,7 @@ int dial_start(struct dial *dial, const struct transport_ops *ops, const struct 
 	if (dial->kind == TRANSPORT_VSOCK)
 		return start_vsock(dial, ops, address->path[0] != '\0', err);
 
-	int fd = connect_unix(address->path, err);
+	int fd = connect_unix(address->path, dial->kind == TRANSPORT_UNIX ? "agent" : "VM", err);
 
 	if (fd < 0)
 		return fd;

@@ -109,6 +109,8 @@ def test_help():
     (["-o", "agent=", "local:DIR", "MNT"], ["agent=", "auto", "never"]),
     (["-o", "agent", "local:DIR", "MNT"], ["agent"]),
     (["local:DIR", "/none/mnt"], ["/none/mnt"]),
+    (["local:DIR", ""], ["MOUNTPOINT", "empty"]),
+    (["", "MNT"], ["'' is no address"]),
 ], ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else None)
 def test_wrong_command_lines(yard, point, argv, words):
     folder = yard.folder / "dir"
@@ -329,3 +331,16 @@ def test_install_puts_everything_in_the_usual_places(yard, point):
     assert done.returncode == 0, done.stderr
     assert os.listdir(point / "guest/workspace") == []
     unmount_and_wait(point)
+
+
+@pytest.mark.parametrize("words, said", [
+    ("frob", "no verb 'frob'"), ("install frob", "'frob'; there are: build, run, test"),
+    ("install build frob", "'frob'"), ("build frob", "'frob'; there are: release, gcc"),
+    ("build gcc more", "build: what is 'more' for?"), ("test --fast", "test: what is '--fast' for?"),
+    ("demo --keep more", "demo: what is 'more' for?"), ("clean all", "clean: what is 'all' for?"),
+])
+def test_dev_takes_no_word_that_it_does_not_know(words, said):
+    done = subprocess.run([ROOT / "dev", *words.split()], check=False, capture_output=True,
+                          text=True, timeout=PATIENCE)
+    assert done.returncode == 1 and done.stdout == "", done
+    assert done.stderr.startswith("dev: ") and said in done.stderr and done.stderr.count("\n") == 1

@@ -63,11 +63,15 @@ def broken(yard, kind, mode, *options):
     return source
 
 
+# Who makes the socket of each kind of source.
+LISTENERS = {"unix": "agent", "firecracker": "VM"}
+
+
 def test_no_socket(yard, point):
     path = yard.folder / "none.sock"
-    for source in (f"unix:{path}", f"firecracker:{path}"):
-        assert refused(source, point).endswith(
-            f"there is no socket {path}: is the VM running?")
+    for kind, listener in LISTENERS.items():
+        assert refused(f"{kind}:{path}", point).endswith(
+            f"there is no socket {path}: is the {listener} running?")
 
 
 def test_nobody_listens(yard, point):
@@ -76,9 +80,9 @@ def test_nobody_listens(yard, point):
     end.bind(str(path))
     end.listen()
     end.close()
-    for source in (f"unix:{path}", f"firecracker:{path}"):
-        assert refused(source, point).endswith(
-            f"nobody listens on {path}: start the VM (or the agent) that made it")
+    for kind, listener in LISTENERS.items():
+        assert refused(f"{kind}:{path}", point).endswith(
+            f"nobody listens on {path}: start the {listener} that made it")
 
 
 HANDSHAKES = {

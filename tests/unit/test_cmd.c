@@ -193,6 +193,8 @@ static void test_numbers(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(cmd_number(wrong[i], 1, 100, true, "N", &value, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "1.5"));
+	assert_int_equal(cmd_number("x", 0.001, 31536000, false, "N", &value, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "from 0.001 to 31536000,"));
 }
 
 int main(void)

@@ -256,6 +256,8 @@ static void test_attach(void **state)
 	world_has(top, "error", "line 1: attach: there is a guest named 'new' already");
 	assert_int_equal(fake_echo(top, "ctl", "attach unix:/a\n"), -EINVAL);
 	world_has(top, "error", "attach NAME=ADDRESS");
+	assert_int_equal(fake_echo(top, "ctl", "attach x=unix:run/x.sock\n"), -EINVAL);
+	world_has(top, "error", "'run/x.sock' is a relative path");
 	assert_int_equal(fake_echo(top, "ctl", "attach x=tcp:1.2.3.4\n"), -EINVAL);
 	world_hello_fails(ECONNREFUSED);
 	assert_int_equal(fake_echo(top, "ctl", "attach x=unix:/a\n"), -ECONNREFUSED);

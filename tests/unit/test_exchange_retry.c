@@ -105,7 +105,7 @@ static void test_new_guest_is_not_waited_for(void **state)
 
 	(void)state;
 	assert_int_equal(run(guest, LONG, &err), -ENOTCONN);
-	expect_text(&err, "is the VM running?");
+	expect_text(&err, "is the agent running?");
 	assert_int_equal(status_of(guest).traffic.retries, 0);
 	assert_int_equal(status_of(guest).state, GUEST_GONE);
 	guest_unref(guest);

@@ -258,13 +258,14 @@ static void test_unix_that_is_not_there(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
-	expect_failure("unix:", path, -ENOENT, "is the VM running?");
-	expect_failure("firecracker:", path, -ENOENT, path);
+	expect_failure("unix:", path, -ENOENT, "is the agent running?");
+	expect_failure("firecracker:", path, -ENOENT, "is the VM running?");
 
 	/* bound, and nobody listens */
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	expect_failure("unix:", path, -ECONNREFUSED, "nobody listens");
+	expect_failure("unix:", path, -ECONNREFUSED, "start the agent that made it");
+	expect_failure("firecracker:", path, -ECONNREFUSED, "start the VM that made it");
 
 	/* listens, and is full */
 	assert_int_equal(listen(fd, 0), 0);
