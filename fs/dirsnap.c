@@ -4,6 +4,7 @@
 #include "fs/dirsnap.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What "." and ".." show as their number: nobody is asked for it (libfuse does the same). */
 #define UNKNOWN_INO 0xffffffffu
@@ -13,8 +14,6 @@
 struct dirsnap {
 	atomic_uint refs;
 	int64_t taken;
-	struct vn_dirent dots[DOTS];
-	char dot[2], dot_dot[3];
 	struct vn_dir listing;
 };
 
@@ -28,13 +27,6 @@ struct dirsnap *dirsnap_new(struct vn_dir *listing, int64_t taken)
 	snap->taken = taken;
 	snap->listing = *listing;
 	*listing = (struct vn_dir){ 0 };
-	snap->dot[0] = snap->dot_dot[0] = snap->dot_dot[1] = '.';
-	snap->dots[0].name = snap->dot;
-	snap->dots[1].name = snap->dot_dot;
-	for (int i = 0; i < DOTS; i++) {
-		snap->dots[i].attr.st.st_ino = UNKNOWN_INO;
-		snap->dots[i].attr.st.st_mode = S_IFDIR;
-	}
 	return snap;
 }
 
@@ -52,18 +44,36 @@ void dirsnap_unref(struct dirsnap *snap)
 	free(snap);
 }
 
-const struct vn_dirent *dirsnap_at(const struct dirsnap *snap, uint64_t position, double *fresh)
+int dirsnap_begin(struct dirsnap_reader *reader, const struct dirsnap *snap, uint64_t position)
 {
-	const struct vn_dirent *entry;
-	double age = (double)(call_now() - snap->taken) / 1e9;
+	reader->snap = snap;
+	reader->position = position;
+	return vn_dir_seek(&reader->listing, &snap->listing, position < DOTS ? 0 : position - DOTS);
+}
+
+int dirsnap_next(struct dirsnap_reader *reader, struct vn_dirent *out, double *fresh)
+{
+	double age = (double)(call_now() - reader->snap->taken) / 1e9;
+	int rc = 1;
 
 	*fresh = 0;
-	if (position < DOTS)
-		return &snap->dots[position];
-	if (position - DOTS >= snap->listing.count)
-		return NULL;
-	entry = &snap->listing.entries[position - DOTS];
-	if (entry->whole && entry->attr.valid > age)
-		*fresh = entry->attr.valid - age;
-	return entry;
+	if (reader->position < DOTS) {
+		*out = (struct vn_dirent){ .name = "." };
+		out->name[reader->position] = '.';
+		out->attr.st.st_ino = UNKNOWN_INO;
+		out->attr.st.st_mode = S_IFDIR;
+	} else {
+		rc = vn_dir_next(&reader->listing, out);
+	}
+	if (rc <= 0)
+		return rc;
+	reader->position++;
+	if (out->whole && out->attr.valid > age)
+		*fresh = out->attr.valid - age;
+	return 1;
+}
+
+void dirsnap_done(struct dirsnap_reader *reader)
+{
+	vn_dir_done(&reader->listing);
 }

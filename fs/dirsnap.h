@@ -20,11 +20,20 @@ struct dirsnap *dirsnap_new(struct vn_dir *listing, int64_t taken);
 struct dirsnap *dirsnap_ref(struct dirsnap *snap);
 void dirsnap_unref(struct dirsnap *snap); /* or NULL */
 
+/* Who reads it, and has a reference meanwhile. */
+struct dirsnap_reader {
+	const struct dirsnap *snap;
+	uint64_t position; /* of the next entry */
+	struct vn_dir_reader listing;
+};
+
+/* From POSITION (>= 0) on.  0 or a negative errno (vn_dir_seek's); dirsnap_done in both cases. */
+int dirsnap_begin(struct dirsnap_reader *reader, const struct dirsnap *snap, uint64_t position);
 /*
- * The entry at POSITION (>= 0), valid while the snapshot is; NULL behind the last
- * one.  *FRESH: seconds for which its attributes may still be believed, 0 where they are
- * not whole or have become too old.
+ * The next entry: 1; 0 behind the last one; a negative errno (vn_dir_next's).  *FRESH: seconds for
+ * which its attributes may still be believed, 0 where they are not whole or have become too old.
  */
-const struct vn_dirent *dirsnap_at(const struct dirsnap *snap, uint64_t position, double *fresh);
+int dirsnap_next(struct dirsnap_reader *reader, struct vn_dirent *out, double *fresh);
+void dirsnap_done(struct dirsnap_reader *reader);
 
 #endif

@@ -288,7 +288,6 @@ int mirror_op_setattr(struct vnode *vnode, const struct call *call, struct vn_fi
 struct listing {
 	struct mirror_node *dir;
 	struct vn_dir *out;
-	uint64_t stamp;
 };
 
 static bool is_name(const char *name)
@@ -304,7 +303,6 @@ static int list_each(void *arg, const char *name, const struct ws_attr *in)
 	struct listing *listing = arg;
 	struct vn_attr attr = { 0 };
 	bool whole;
-	int rc;
 
 	if (!is_name(name) || is_private(listing->dir, name))
 		return 0;
@@ -313,10 +311,7 @@ static int list_each(void *arg, const char *name, const struct ws_attr *in)
 		attr.st.st_ino = mirror_ino(listing->dir->mirror, in);
 	else if (!attr.st.st_nlink)
 		attr.st.st_nlink = 1;
-	rc = vn_dir_add(listing->out, name, &attr, whole);
-	if (!rc)
-		listing->out->entries[listing->out->count - 1].stamp = listing->stamp;
-	return rc;
+	return vn_dir_add(listing->out, name, &attr, whole);
 }
 
 int mirror_op_list(struct vnode *vdir, const struct call *call, struct vn_dir *out)
@@ -331,7 +326,7 @@ int mirror_op_list(struct vnode *vdir, const struct call *call, struct vn_dir *o
 		if (rc)
 			return rc;
 		vn_dir_free(out);
-		listing.stamp = mirror_clock(dir->mirror);
+		out->stamp = mirror_clock(dir->mirror);
 		rc = ws_list(dir->mirror->ws, call, path.text, list_each, &listing, NULL);
 		if (rc != -ENOENT || !mirror_path_moved(dir->mirror, &path))
 			break;

@@ -129,13 +129,33 @@ static bool add_plus(fuse_req_t fuse, struct op *op, struct page *page,
 	return true;
 }
 
+/*
+ * Fills PAGE with what is from POSITION on.  0, or a negative errno where the first entry could not be
+ * had: behind others the kernel comes again for it.
+ */
+static int fill_page(fuse_req_t fuse, struct op *op, struct page *page, const struct dirsnap *snap,
+		     uint64_t position, bool plus)
+{
+	struct dirsnap_reader reader;
+	struct vn_dirent entry;
+	double fresh;
+	int rc = dirsnap_begin(&reader, snap, position);
+	bool fits = rc == 0;
+
+	while (fits && (rc = dirsnap_next(&reader, &entry, &fresh)) > 0) {
+		fits = plus ? add_plus(fuse, op, page, &entry, fresh, position) :
+			      add_plain(fuse, page, &entry, position);
+		position++;
+	}
+	dirsnap_done(&reader);
+	return rc < 0 && !page->len ? rc : 0;
+}
+
 static void read_directory(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t position,
 			   struct fuse_file_info *info, bool plus)
 {
 	struct page page = { .size = size < MAX_REPLY ? size : MAX_REPLY };
-	const struct vn_dirent *entry;
 	struct dirsnap *snap = NULL;
-	double fresh;
 	struct op op;
 	int rc;
 
@@ -148,21 +168,16 @@ static void read_directory(fuse_req_t fuse, fuse_ino_t id, size_t size, off_t po
 		rc = -EINVAL;
 	else
 		rc = snapshot(&op, handle_of(info), position == 0, &snap);
-	if (rc) {
+	if (rc == 0)
+		rc = fill_page(fuse, &op, &page, snap, (uint64_t)position, plus);
+	/*
+	 * Should the kernel not take it, the lookups in it stay counted until the mount
+	 * ends: a node too much, not one too few.
+	 */
+	if (rc)
 		req_reply_err(op.req, rc);
-	} else {
-		for (uint64_t at = (uint64_t)position; (entry = dirsnap_at(snap, at, &fresh));
-		     at++) {
-			if (!(plus ? add_plus(fuse, &op, &page, entry, fresh, at) :
-				     add_plain(fuse, &page, entry, at)))
-				break;
-		}
-		/*
-		 * Should the kernel not take it, the lookups in it stay counted until the mount
-		 * ends: a node too much, not one too few.
-		 */
+	else
 		req_reply_bytes(op.req, page.bytes, page.len);
-	}
 	dirsnap_unref(snap);
 	free(page.bytes);
 	op_end(&op);

@@ -29,7 +29,9 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 
+#include "protocol/buf.h"
 #include "protocol/call.h"
+#include "protocol/limits.h"
 
 struct vnode;
 struct vn_req;
@@ -48,22 +50,56 @@ struct vn_file {
 	bool changed;     /* set by open: size or mtime are not what the kernel was told last */
 };
 
-/* A directory's contents at one moment, filled by ops->list. */
+/*
+ * A directory's contents at one moment, filled by ops->list, read in order.  It is the guest
+ * that says how many they are: LIMIT_LISTING_MEMORY of them is in memory, and what is more in a
+ * file without a name (protocol/tempfile.h).
+ */
 struct vn_dirent {
-	char *name;          /* owned */
+	char name[LIMIT_NAME + 1];
 	struct vn_attr attr; /* st_ino and the type in st_mode are always set */
 	bool whole;          /* all of attr is known: the kernel may have it with the entry */
 	uint64_t stamp;      /* 0, or what the implementation noted for its adopt */
 };
 
+/* Zeros are an empty one. */
 struct vn_dir {
-	struct vn_dirent *entries;
-	size_t count, room;
+	size_t count;
+	uint64_t stamp; /* of all entries */
+
+	/* vndir.c's: entries as bytes, SPOOLED of them in a file, the rest in memory. */
+	struct buf tail;
+	uint64_t spooled;
+	int spool;       /* open where spooled is not 0 */
+	uint64_t *marks; /* where each so-and-so-manieth entry begins */
+	size_t mark_room;
 };
 
-/* Adds an entry (copies NAME).  -ENOMEM, or -EOVERFLOW over LIMIT_LISTING_ENTRIES. */
+/*
+ * Adds an entry (copies NAME).  -ENOMEM; -EOVERFLOW over LIMIT_LISTING_ENTRIES; -ENAMETOOLONG; where
+ * the file cannot be had or written -ENOSPC, -EIO, ...  What was added before stays.  May block on the disk.
+ */
 int vn_dir_add(struct vn_dir *dir, const char *name, const struct vn_attr *attr, bool whole);
 void vn_dir_free(struct vn_dir *dir);
+
+/* A place in a listing that nobody adds to any more.  Each thread has its own. */
+struct vn_dir_reader {
+	const struct vn_dir *dir;
+	size_t left;  /* entries to come */
+	uint64_t at;  /* where the next one begins */
+	char *window; /* owned: a piece of the file, from window_at on */
+	uint64_t window_at;
+	size_t window_len;
+};
+
+/*
+ * Puts READER before the entry INDEX, which may be behind the last.  0 or a negative errno of the
+ * file; vn_dir_done in both cases.
+ */
+int vn_dir_seek(struct vn_dir_reader *reader, const struct vn_dir *dir, size_t index);
+/* The next entry: 1; 0 behind the last; a negative errno of the file, or -ENOMEM. */
+int vn_dir_next(struct vn_dir_reader *reader, struct vn_dirent *out);
+void vn_dir_done(struct vn_dir_reader *reader);
 
 /* ops->read's answer when it has parked the request. */
 #define VN_PARKED ((ssize_t)-4096)

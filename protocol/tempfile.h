@@ -1,6 +1,6 @@
 /*
  * tempfile.h - room on this machine's disk for what does not fit in memory: unsent writes,
- * transcripts, a command's input.
+ * transcripts, a command's input, large listings.
  */
 #ifndef VSOCKFS_TEMPFILE_H
 #define VSOCKFS_TEMPFILE_H

@@ -71,23 +71,6 @@ void vn_unref(struct vnode *node)
 		node->ops->drop(node);
 }
 
-int vn_dir_add(struct vn_dir *dir, const char *name, const struct vn_attr *attr, bool whole)
-{
-	dir->entries = realloc(dir->entries, (dir->count + 1) * sizeof(*dir->entries));
-	dir->entries[dir->count++] = (struct vn_dirent){ .name = strdup(name),
-							 .attr = *attr,
-							 .whole = whole };
-	return 0;
-}
-
-void vn_dir_free(struct vn_dir *dir)
-{
-	for (size_t i = 0; i < dir->count; i++)
-		free(dir->entries[i].name);
-	free(dir->entries);
-	*dir = (struct vn_dir){ 0 };
-}
-
 const struct call *vn_req_call(struct vn_req *req)
 {
 	return &req->call;

@@ -257,7 +257,27 @@ int fake_rmdir(struct vnode *root, const char *path)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct vn_dirent *)a)->name, ((const struct vn_dirent *)b)->name);
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Its names, sorted, joined in OUT. */
+static void join(const struct vn_dir *dir, char *out)
+{
+	char **names = calloc(dir->count + 1, sizeof(*names));
+	struct vn_dir_reader reader;
+	struct vn_dirent entry;
+	size_t count = 0;
+
+	if (vn_dir_seek(&reader, dir, 0) == 0)
+		while (vn_dir_next(&reader, &entry) > 0)
+			names[count++] = strdup(entry.name);
+	vn_dir_done(&reader);
+	qsort(names, count, sizeof(*names), by_name);
+	for (size_t i = 0; i < count; i++) {
+		sprintf(out + strlen(out), "%s%s", i ? " " : "", names[i]);
+		free(names[i]);
+	}
+	free(names);
 }
 
 char *fake_ls(struct vnode *root, const char *path)
@@ -272,10 +292,8 @@ char *fake_ls(struct vnode *root, const char *path)
 		free(out);
 		out = NULL;
 	}
-	if (dir.count > 0)
-		qsort(dir.entries, dir.count, sizeof(*dir.entries), by_name);
-	for (size_t i = 0; out && i < dir.count; i++)
-		sprintf(out + strlen(out), "%s%s", i ? " " : "", dir.entries[i].name);
+	if (out)
+		join(&dir, out);
 	vn_dir_free(&dir);
 	if (node)
 		vn_unref(node);

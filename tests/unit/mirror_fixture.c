@@ -78,3 +78,14 @@ ssize_t read_node(struct vnode *node, struct vn_file *file, char *text, size_t s
 	text[got > 0 ? got : 0] = '\0';
 	return got;
 }
+
+const struct vn_dirent *first_entry(const struct vn_dir *dir)
+{
+	static struct vn_dirent entry;
+	struct vn_dir_reader reader;
+
+	assert_int_equal(vn_dir_seek(&reader, dir, 0), 0);
+	assert_int_equal(vn_dir_next(&reader, &entry), 1);
+	vn_dir_done(&reader);
+	return &entry;
+}

@@ -27,6 +27,8 @@ int lookup(struct vnode *dir, const char *name, struct vnode **child);
 struct vnode *must_find(struct vnode *dir, const char *name);
 int getattr(struct vnode *node, struct vn_attr *attr);
 int open_node(struct vnode *node, int flags, struct vn_file *file);
+/* Of a listing, until the next time. */
+const struct vn_dirent *first_entry(const struct vn_dir *dir);
 /* From the start, NUL-terminated. */
 ssize_t read_node(struct vnode *node, struct vn_file *file, char *text, size_t size);
 

@@ -194,8 +194,8 @@ static void hostile_names_are_not_listed(void **state)
 		fake.extra_name = i < sizeof(names) / sizeof(*names) ? names[i] : long_name;
 		assert_int_equal(root->ops->list(root, &call, &dir), 0);
 		assert_int_equal(dir.count, 1);
-		assert_string_equal(dir.entries[0].name, "good");
-		assert_true(dir.entries[0].whole);
+		assert_string_equal(first_entry(&dir)->name, "good");
+		assert_true(first_entry(&dir)->whole);
 		vn_dir_free(&dir);
 	}
 }
@@ -317,21 +317,21 @@ static void adopting(void **state)
 	fake_put("a", "x");
 	assert_int_equal(root->ops->list(root, &call, &dir), 0);
 	fake.calls = 0;
-	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &a), 0);
+	assert_int_equal(root->ops->adopt(root, first_entry(&dir), &a), 0);
 	assert_int_equal(fake.calls, 0);
 	found = must_find(root, "a");
 	assert_ptr_equal(a, found);
 	vn_unref(found);
 	/* What is written to, or was changed since, is looked up instead. */
 	assert_int_equal(open_node(a, O_WRONLY, &file), 0);
-	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	assert_int_equal(root->ops->adopt(root, first_entry(&dir), &found), -EAGAIN);
 	a->ops->release(a, &call, &file);
-	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	assert_int_equal(root->ops->adopt(root, first_entry(&dir), &found), -EAGAIN);
 	assert_int_equal(root->ops->list(root, &call, &dir), 0);
-	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), 0);
+	assert_int_equal(root->ops->adopt(root, first_entry(&dir), &found), 0);
 	vn_unref(found);
 	assert_int_equal(root->ops->unlink(root, &call, "a"), 0);
-	assert_int_equal(root->ops->adopt(root, &dir.entries[0], &found), -EAGAIN);
+	assert_int_equal(root->ops->adopt(root, first_entry(&dir), &found), -EAGAIN);
 	vn_dir_free(&dir);
 	vn_unref(a);
 }
