@@ -109,6 +109,8 @@ static int clean_path(char *path, struct error *err)
 
 	if (strncmp(path, "/workspace", 10) == 0 && (path[10] == '/' || !path[10]))
 		from += 10;
+	else if (path[0] == '/')
+		return error_set(err, EINVAL, "'%.80s' is not below /workspace", path);
 	for (char *part = strtok_r(from, "/", &rest); part; part = strtok_r(NULL, "/", &rest)) {
 		size_t len = strlen(part);
 

@@ -115,6 +115,19 @@ static enum poller_news poll_service(struct object *object, const struct call *c
 
 /* Verbs */
 
+/* HOST:PORT; what a host is, the guest knows. */
+static bool is_host_port(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+	long port;
+
+	if (!digits || digits > 5 || colon[1 + digits] || colon == text)
+		return false;
+	port = strtol(colon + 1, NULL, 10);
+	return port >= 1 && port <= 65535;
+}
+
 static int verb_ready(struct object *object, const struct call *call, const struct cmd *cmd,
 		      struct error *err)
 {
@@ -132,8 +145,9 @@ static int verb_ready(struct object *object, const struct call *call, const stru
 			break;
 	if (kind > PROC_READY_COMMAND || (kind == PROC_READY_NONE) != !*value)
 		return error_set(err, EINVAL, "the usage is: %s", cmd->verb->usage);
-	if (kind == PROC_READY_TCP && !strchr(value, ':'))
-		return error_set(err, EINVAL, "'%.80s' is not HOST:PORT", value);
+	if (kind == PROC_READY_TCP && !is_host_port(value))
+		return error_set(err, EINVAL,
+				 "'%.80s' is not HOST:PORT, with a port from 1 to 65535", value);
 	if (kind == PROC_READY_HTTP && strncmp(value, "http://", 7) != 0)
 		return error_set(err, EINVAL, "'%.80s' does not begin with http://", value);
 	if (*value && !(copy = strdup(value)))
@@ -262,8 +276,11 @@ static int start_and_wait(struct service *service, const struct call *call, cons
 				&readiness, fresh, err);
 	if (chained)
 		cancel_unset_wake(call->cancel);
+	if (rc == -EINTR && call->cancel && cancel_fired(call->cancel))
+		return error_set(err, EINTR,
+				 "interrupted before the service was ready; it is stopped");
 	/* Not EINTR: many programs would simply write the line again. */
-	if (rc == -EINTR && (!call->cancel || !cancel_fired(call->cancel)))
+	if (rc == -EINTR)
 		rc = error_set(err, ECANCELED, "it was stopped while it was starting");
 	return rc;
 }

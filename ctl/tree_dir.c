@@ -204,13 +204,33 @@ static int dir_list(struct vnode *vnode, const struct call *call, struct vn_dir 
 	return rc < 0 ? rc : list_members(dir, out);
 }
 
-/* Where the sentence of a failed mkdir or rmdir in DIR goes: the guest's error file. */
+/* Where the sentence of a failed mkdir or rmdir in DIR goes: the guest's error file, or the mount's. */
 static void tell(struct object *dir, const char *what, const char *name, int rc, struct error *err)
 {
-	if (rc == 0 || !dir->guest)
+	struct cguest *guest = cguest_of(dir);
+
+	if (rc == 0)
 		return;
-	error_wrap(err, rc, "%s %s/%s", what, dir->name, name);
-	tree_set_error(cguest_object(dir->guest), err);
+	if (dir->guest)
+		error_wrap(err, rc, "%s %s/%s", what, dir->name, name);
+	else
+		error_wrap(err, rc, "%s %s", what, name);
+	tree_set_error(guest ? cguest_object(guest) : dir, err);
+}
+
+/* mkdir or rmdir where there is neither: says how it is done, -EPERM. */
+static int not_here(struct object *dir, const char *what, const char *name)
+{
+	struct error err = { 0 };
+
+	if (cguest_of(dir))
+		error_set(&err, EPERM,
+			  "directories are made and removed in services, shells and exec only");
+	else
+		error_set(&err, EPERM,
+			  "guests come and go with the verbs attach and detach of ctl");
+	tell(dir, what, name, -EPERM, &err);
+	return -EPERM;
 }
 
 static int make_member(struct object *dir, const char *name, struct error *err)
@@ -239,7 +259,7 @@ static int dir_mkdir(struct vnode *vnode, const struct call *call, const char *n
 	if (rc < 0)
 		return rc;
 	if (!dir->type->members || !dir->type->members->make)
-		return -EPERM;
+		return not_here(dir, "mkdir", name);
 	rc = make_member(dir, name, &err);
 	tell(dir, "mkdir", name, rc, &err);
 	if (rc < 0)
@@ -277,7 +297,7 @@ static int dir_rmdir(struct vnode *vnode, const struct call *call, const char *n
 	if (rc < 0)
 		return rc;
 	if (!dir->type->members || !dir->type->members->stop)
-		return -EPERM;
+		return not_here(dir, "rmdir", name);
 	member = tree_member(dir, name);
 	if (!member)
 		return tree_check_name(dir, name, NULL) == -EEXIST ? -ENOTDIR : -ENOENT;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "protocol/archive_unpack.h"
 #include "protocol/beneath.h"
 #include "protocol/cleanup.h"
 #include "protocol/limits.h"
@@ -201,9 +202,10 @@ static int place_directory(struct place *place, const struct spot *spot,
 	buf_add(&place->later, &later, sizeof(later));
 	buf_add(&place->later, spot->path, strlen(spot->path) + 1);
 	if (place->later.room > place->taken) {
-		if (!budget_take(place->room, place->later.room - place->taken))
-			return error_set(err, EAGAIN,
-					 "too many archives are unpacked at once: try again later");
+		int rc = archive_take_room(place->room, place->later.room - place->taken, err);
+
+		if (rc < 0)
+			return rc;
 		place->taken = place->later.room;
 	}
 	if (place->later.overflow)

@@ -49,6 +49,14 @@ struct unpack {
 	struct error err;
 };
 
+int archive_take_room(struct budget *room, size_t size, struct error *err)
+{
+	if (!budget_take(room, size))
+		return error_set(err, EAGAIN,
+				 "too many archives are unpacked at once: try again later");
+	return 0;
+}
+
 /* The decoder needs SIZE in all. */
 static int take(struct unpack *unpack, size_t size)
 {
@@ -60,12 +68,14 @@ static int take(struct unpack *unpack, size_t size)
 			"unpacking the archive (%s) takes %zu MiB of memory, over the limit of "
 			"%zu: send it uncompressed, or with a smaller dictionary",
 			unpack->kind->name, size / MIB + (size % MIB != 0), room->max / MIB);
-	if (size > unpack->taken && !budget_take(room, size - unpack->taken))
-		return error_set(&unpack->err, EAGAIN,
-				 "too many archives are unpacked at once: try again later");
-	if (size > unpack->taken)
+	if (size <= unpack->taken)
+		return 0;
+
+	int rc = archive_take_room(room, size - unpack->taken, &unpack->err);
+
+	if (rc == 0)
 		unpack->taken = size;
-	return 0;
+	return rc;
 }
 
 static int damaged(struct unpack *unpack)

@@ -1,6 +1,6 @@
 /*
  * archive_unpack.h - takes the compression off a stream, in memory that is counted.  Internal to
- * archive_extract.c.
+ * the archive code.
  *
  * libarchive does that as well, but a gzip header's name, which may be as long as the stream, it
  * keeps, it takes off one layer after the other, and it gives xz as large a dictionary as the
@@ -14,6 +14,9 @@
 #include "protocol/error.h"
 
 struct unpack;
+
+/* Takes SIZE bytes of ROOM for an archive, or -EAGAIN with a sentence, and nothing is taken. */
+int archive_take_room(struct budget *room, size_t size, struct error *err);
 
 /*
  * What READ gives, whose beginning says whether it is gzip, bzip2, xz or none of them.  The

@@ -29,7 +29,7 @@ static const char usage[] =
 	"  --listen firecracker:PATH[:PORT]  on a Unix socket, with a VMM's CONNECT handshake\n"
 	"  --workspace DIR   serve DIR as /workspace, over the session dialect; commands\n"
 	"                    see it under its own name (for anything else, bind it to\n"
-	"                    /workspace)\n"
+	"                    /workspace); made if it is missing\n"
 	"  --run-dir DIR     for services' outputs and secrets (default /run, else under /tmp)\n"
 	"  --any-peer        let any vsock peer connect\n"
 	"  --no-session      speak the line dialect only\n"
@@ -248,6 +248,19 @@ static int run(const struct settings *settings, struct agent *agent, bool *stuck
 	return rc;
 }
 
+/* A workspace that cannot be one is a mistake to be told at once, not with each request. */
+static int make_workspace(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 && mkdir(path, 0755) < 0)
+		return error_set(err, errno, "there is no workspace %s, and it cannot be made: %s",
+				 path, strerror(errno));
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "the workspace %s is not a directory", path);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct settings settings = {
@@ -266,11 +279,10 @@ int main(int argc, char **argv)
 	rc = parse(argc, argv, &settings);
 	if (rc >= 0)
 		return rc;
-	if (mkdir(settings.agent.workspace, 0755) < 0 && errno != EEXIST)
-		fprintf(stderr, "vsockfs-agent: %s: %s\n", settings.agent.workspace,
-			strerror(errno));
 	settings.signals = open_signals();
-	if (settings.signals < 0)
+	if (make_workspace(settings.agent.workspace, &err) < 0)
+		rc = -err.code;
+	else if (settings.signals < 0)
 		rc = error_set(&err, errno, "cannot wait for signals: %s", strerror(errno));
 	else
 		rc = agent_new(&settings.agent, &agent, &err);

@@ -118,6 +118,8 @@ static int read_client(const json_t *object, struct sess_client *out, struct err
 	const json_t *attempt = json_object_get(object, "attempt");
 
 	*out = (struct sess_client){ .attempt = json_integer_value(attempt) };
+	if (attempt && !json_is_null(attempt) && !json_is_integer(attempt))
+		return error_set(err, EINVAL, "an attempt is an integer");
 	if (!token || json_is_null(token))
 		return 0;
 	if (!json_is_string(token) || json_string_length(token) > SESS_CLIENT_MAX ||

@@ -84,6 +84,18 @@ def test_help():
     assert done.returncode == 0 and "--listen" in done.stdout
 
 
+def test_an_agent_without_a_workspace(yard):
+    file = yard.folder / "file"
+    file.touch()
+    for path, said in ((yard.folder / "none/deep", "there is no workspace {}, and it cannot be made: "
+                        "No such file or directory"), (file, "the workspace {} is not a directory")):
+        done = subprocess.run([binary("vsockfs-agent"), "--workspace", path, "--listen",
+                               f"unix:{yard.folder}/sock"], capture_output=True, text=True,
+                              timeout=PATIENCE, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"vsockfs-agent: {said.format(path)}\n"
+
+
 @pytest.mark.parametrize("argv, words", [
     ([], ["SOURCE"]),
     (["MNT"], ["SOURCE"]),

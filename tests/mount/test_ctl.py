@@ -729,6 +729,18 @@ def blocked(pid):
     return words[0] == "0" and state in "SD"
 
 
+def test_a_signal_ends_a_start(m):
+    path = make(m, "services")
+    starter = subprocess.Popen(["bash", "-c", "printf 'ready file never\\nstart sleep 1000\\n' > $0/ctl",
+                                path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: keyed(path / "status")["state"] == "starting", "the service starts")
+    starter.send_signal(signal.SIGINT)
+    starter.wait(PATIENCE)
+    assert errors(path) == ("line 2: start: interrupted before the service was ready; "
+                            "it is stopped\n")
+    assert keyed(path / "status")["state"] in ("stopped", "exited", "failed", "new")
+
+
 def test_nonblocking_and_poll(m, shell):
     path, fd = shell
     os.write(fd, b"echo $((30+1))\n")

@@ -40,6 +40,9 @@ def test_hello(place):
         reply, closed = say_hello(place, dialects=dialects, command=":")
         assert list(reply) == ["error"] and "session/1" in reply["error"] and closed
     assert say_hello(place, dialects=["session/1"], client="x" * 65)[1]
+    for attempt in ("1", 1.5, [], True):
+        reply, closed = say_hello(place, dialects=["session/1"], client="x", attempt=attempt)
+        assert reply == {"error": "an attempt is an integer"} and closed
 
 
 def test_a_client_that_comes_again(place):

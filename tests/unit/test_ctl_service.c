@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,6 +69,9 @@ static void test_start_and_stop(void **state)
 
 static void test_ready(void **state)
 {
+	static const char *const no_ports[] = {
+		"x", "x:", ":80", "foo:bar", "x:0", "x:65536", "x:80 ", "x:8o", "x:-1", "x:000080",
+	};
 	struct vnode *top = world_root(state);
 
 	assert_int_equal(fake_echo(top, APP "ctl", "ready file /workspace/.ready file\n"), 0);
@@ -80,7 +84,14 @@ static void test_ready(void **state)
 	assert_int_equal(fake_echo(top, APP "ctl", "ready none x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready file\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready udp x:1\n"), -EINVAL);
-	assert_int_equal(fake_echo(top, APP "ctl", "ready tcp x\n"), -EINVAL);
+	for (size_t i = 0; i < sizeof(no_ports) / sizeof(no_ports[0]); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "ready tcp %s\n", no_ports[i]);
+		assert_int_equal(fake_echo(top, APP "ctl", line), -EINVAL);
+		world_has(top, APP "error", "is not HOST:PORT, with a port from 1 to 65535");
+	}
+	assert_int_equal(fake_echo(top, APP "ctl", "ready tcp [::1]:65535\n"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http ftp://x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-timeout 0\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-interval 1.5\n"), -EINVAL);

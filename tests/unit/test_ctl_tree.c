@@ -123,7 +123,9 @@ static void test_mkdir_and_names(void **state)
 	char name[128] = "dev/exec/";
 
 	assert_int_equal(fake_mkdir(top, "new"), -EPERM);
+	world_has(top, "error", "mkdir new: guests come and go with the verbs attach and detach");
 	assert_int_equal(fake_mkdir(top, "dev/new"), -EPERM);
+	world_has(top, "dev/error", "mkdir new: directories are made and removed in services");
 	assert_int_equal(fake_rmdir(top, "dev"), -EPERM);
 	assert_int_equal(fake_rmdir(top, "dev/exec"), -EPERM);
 	assert_int_equal(fake_mkdir(top, "dev/exec/clone"), -EEXIST);
@@ -322,6 +324,7 @@ static void test_detach(void **state)
 
 static void test_guest_verbs(void **state)
 {
+	static const char *const elsewhere[] = { "/", "/etc", "/workspaces/a", NULL };
 	struct vnode *top = world_root(state);
 
 	fake_log_take();
@@ -334,6 +337,14 @@ static void test_guest_verbs(void **state)
 	assert_int_equal(fake_echo(top, "dev/ctl", "refresh src\nrefresh /workspace\n"), 0);
 	assert_string_equal(fake_log_take(), "invalidate src, invalidate");
 	assert_int_equal(fake_echo(top, "dev/ctl", "refresh a/../b\n"), -EINVAL);
+	for (const char *const *path = elsewhere; *path; path++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "refresh %s\n", *path);
+		assert_int_equal(fake_echo(top, "dev/ctl", line), -EINVAL);
+		world_has(top, "dev/error", "is not below /workspace");
+		assert_string_equal(fake_log_take(), "");
+	}
 	assert_int_equal(fake_echo(top, "dev/ctl", "reconnect\n"), 0);
 	assert_string_equal(fake_log_take(), "reconnect, hello, invalidate");
 	world_sync_fails(ENOSPC);
