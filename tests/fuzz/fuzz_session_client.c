@@ -32,9 +32,7 @@ static void read_round(struct mux *mux)
 {
 	pthread_mutex_lock(&mux->lock);
 	mux->reading = true;
-	pthread_mutex_unlock(&mux->lock);
 	mux_receive(mux, &now);
-	pthread_mutex_lock(&mux->lock);
 	mux->reading = false;
 	pthread_mutex_unlock(&mux->lock);
 }
