@@ -21,7 +21,8 @@ struct vnode *ctl_root(struct ctl *ctl);
 
 /*
  * Makes the guest, asks it who it is (guest_hello) and shows it as
- * address->name.  Blocks within CALL.  -EEXIST for a name in use.
+ * address->name.  Blocks within CALL.  -EEXIST for a name in use.  A guest that does not answer is
+ * taken down behind the caller's back, for which ctl_shutdown waits.
  */
 int ctl_attach(struct ctl *ctl, const struct call *call, const struct address *address,
 	       struct error *err);

@@ -13,12 +13,21 @@
 #include "ctl/text.h"
 #include "ctl/tree_internal.h"
 #include "protocol/cleanup.h"
+#include "protocol/thread.h"
 
 struct ctl {
 	struct object object; /* the root directory */
 	struct vn_host host;
 	_Atomic uint64_t next_inode;
 	int64_t started; /* CLOCK_MONOTONIC, nanoseconds */
+
+	pthread_cond_t let_go; /* with object.lock */
+	unsigned leaving;      /* object.lock; guests that did not answer and are taken down */
+};
+
+struct leaving {
+	struct ctl *ctl;
+	struct guest *guest;
 };
 
 static const struct object_type root_type;
@@ -200,6 +209,47 @@ static int check_new_name(struct object *root, const char *name, struct error *e
 	return error_set(err, EEXIST, "there is a guest named '%s' already", name);
 }
 
+static void let_go(void *arg)
+{
+	struct leaving *leaving = arg;
+	struct ctl *ctl = leaving->ctl;
+
+	guest_unref(leaving->guest);
+	free(leaving);
+	pthread_mutex_lock(&ctl->object.lock);
+	ctl->leaving--;
+	pthread_cond_broadcast(&ctl->let_go);
+	pthread_mutex_unlock(&ctl->object.lock);
+}
+
+/*
+ * Whoever has waited for a guest in vain need not wait again until it has finished what it was
+ * asked, if it ever does.  Takes the reference.
+ */
+static void let_go_behind(struct ctl *ctl, struct guest *guest)
+{
+	struct leaving *leaving = malloc(sizeof(*leaving));
+
+	if (!leaving) {
+		guest_unref(guest);
+		return;
+	}
+	*leaving = (struct leaving){ .ctl = ctl, .guest = guest };
+	pthread_mutex_lock(&ctl->object.lock);
+	ctl->leaving++;
+	pthread_mutex_unlock(&ctl->object.lock);
+	if (thread_detach(let_go, leaving) < 0)
+		let_go(leaving);
+}
+
+static void wait_for_the_leaving(struct ctl *ctl)
+{
+	pthread_mutex_lock(&ctl->object.lock);
+	while (ctl->leaving)
+		pthread_cond_wait(&ctl->let_go, &ctl->object.lock);
+	pthread_mutex_unlock(&ctl->object.lock);
+}
+
 int ctl_attach(struct ctl *ctl, const struct call *call, const struct address *address,
 	       struct error *err)
 {
@@ -212,8 +262,11 @@ int ctl_attach(struct ctl *ctl, const struct call *call, const struct address *a
 	if (rc < 0)
 		return rc;
 	rc = guest_hello(guest, call, err);
-	if (rc == 0)
-		rc = cguest_new(ctl, guest, address->name, &object, err);
+	if (rc < 0) {
+		let_go_behind(ctl, guest);
+		return rc;
+	}
+	rc = cguest_new(ctl, guest, address->name, &object, err);
 	guest_unref(guest);
 	if (rc < 0)
 		return rc;
@@ -294,6 +347,7 @@ int ctl_new(const struct vn_host *host, struct ctl **out, struct error *err)
 		free(ctl);
 		return error_set(err, ENOMEM, "out of memory");
 	}
+	pthread_cond_init(&ctl->let_go, NULL);
 	tree_ref(&ctl->object);
 	*out = ctl;
 	return 0;
@@ -313,6 +367,7 @@ void ctl_shutdown(struct ctl *ctl, const struct call *call)
 		tree_retire(guest, ENOTCONN);
 		tree_unref(guest);
 	}
+	wait_for_the_leaving(ctl);
 }
 
 void ctl_free(struct ctl *ctl)
@@ -325,6 +380,7 @@ void ctl_free(struct ctl *ctl)
 
 static void free_root(struct object *object)
 {
+	pthread_cond_destroy(&self(object)->let_go);
 	free(object);
 }
 

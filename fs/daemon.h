@@ -3,7 +3,8 @@
  *
  * The program forks early, before there is a thread or a connection.  The parent
  * waits for one verdict over a pipe: it exits with 0 when the child is ready,
- * or prints the child's one line and exits with 1 when the child has ended.
+ * or prints the child's one line and exits with 1, while the child still lets its guests finish
+ * their answers.
  */
 #ifndef VSOCKFS_DAEMON_H
 #define VSOCKFS_DAEMON_H

@@ -140,6 +140,23 @@ def test_agent_answers_nonsense(yard, point, kind, mode):
     assert refused(broken(yard, kind, mode), point, timeout).endswith(ANSWERS[mode])
 
 
+def test_a_silent_agent_costs_the_command_the_timeout_once(yard, point):
+    source = broken(yard, "unix", "silent")
+    started = time.monotonic()
+    refused(source, point, timeout=4)
+    assert 3 < time.monotonic() - started < 7
+
+
+def test_a_silent_agent_costs_attach_the_timeout_once(yard):
+    m = yard.mount(yard.guest("local"), ["timeout=4"])
+    m.allow_output(r"box|guest")
+    started = time.monotonic()
+    with fails(errno.ETIMEDOUT):
+        put(m.point / "ctl", f"attach mute={broken(yard, 'unix', 'silent')}\n")
+    assert 3 < time.monotonic() - started < 7
+    assert "did not answer within 4 s" in text(m.point / "error")
+
+
 def test_a_slow_agent_is_no_broken_one(yard, point):
     """Byte by byte is slow, not wrong: whatever comes of the hello, it is not a broken reply."""
     done = subprocess.run([binary("vsockfs"), "-o", "timeout=10", broken(yard, "unix", "slow"),
