@@ -811,6 +811,31 @@ def test_same_size_and_time_in_the_guest_still_shows(m):
     wait_until(lambda: text(m.w / "f") == "two", "the new contents", 3)
 
 
+def test_holes(m):
+    """They read as zeros, lseek(2) does not know them, and the guest keeps those that are made here."""
+    with open(m.w / "f", "wb") as file:
+        file.seek(1 << 20)
+        file.write(b"x")
+    assert os.stat(m.guest.workspace / "f").st_blocks < 1 << 20 >> 9
+    with open(m.w / "f", "rb") as file:
+        assert os.lseek(file.fileno(), 5, os.SEEK_DATA) == 5
+        assert os.lseek(file.fileno(), 5, os.SEEK_HOLE) == (1 << 20) + 1
+        file.seek(0)
+        assert file.read() == bytes(1 << 20) + b"x"
+
+
+def test_inotify_tells_what_this_side_does(m):
+    inotify = LIBC.inotify_init1(os.O_CLOEXEC)
+    assert LIBC.inotify_add_watch(inotify, os.fsencode(m.w), 0x100) == 1  # IN_CREATE
+    (m.guest.workspace / "there").touch()
+    put(m.g / "ctl", "refresh\n")
+    assert "there" in os.listdir(m.w)
+    (m.w / "here").touch()
+    told = os.read(inotify, 4096)
+    os.close(inotify)
+    assert b"here\0" in told and b"there" not in told
+
+
 def test_refresh_shows_changes_at_once(m):
     assert os.listdir(m.w) == []
     guest_path(m, "f").write_text("x")
