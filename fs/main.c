@@ -53,7 +53,10 @@ static int mount_tree(struct ctl *ctl, struct session *session, const char *moun
 		daemon_caught_errors(&caught, cause, sizeof(cause));
 	vn_unref(root);
 	if (rc && *cause)
-		return error_set(err, -rc, "cannot mount on %s: %s", mountpoint, cause);
+		return error_set(err, -rc, "cannot mount on %s: %s%s", mountpoint, cause,
+				 strstr(cause, "/dev/fuse: Permission denied") ?
+					 "; it takes, once, as root: chmod 666 /dev/fuse" :
+					 "");
 	return rc;
 }
 

@@ -47,7 +47,8 @@ const char options_help[] =
 	"    -o local_net           a local: sandbox keeps the network\n"
 	"    -o ro                  change nothing\n"
 	"    -o nonempty            mount over a directory that is not empty\n"
-	"    -o allow_other, allow_root, default_permissions, fsname=NAME, noexec, noatime\n"
+	"    -o allow_other         let other users in, as far as the modes of the files allow\n"
+	"    -o allow_root, default_permissions, fsname=NAME, noexec, noatime\n"
 	"                           as in mount.fuse3(8); nosuid and nodev are always on\n";
 
 struct flag {
@@ -384,6 +385,8 @@ int options_parse(int argc, char *const argv[], struct options *out, struct erro
 	if (rc || out->action != OPTIONS_MOUNT)
 		return rc;
 	out->foreground |= out->debug;
+	/* Others may do what the modes that they see allow, not drive the guest as its owner. */
+	out->default_permissions |= out->allow_other;
 	if (count < 2)
 		return error_set(err, EINVAL,
 				 "%s is missing; usage: vsockfs [OPTIONS] SOURCE... MOUNTPOINT",

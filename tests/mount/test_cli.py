@@ -279,6 +279,26 @@ def test_options_are_taken(yard, option):
     assert (m.guest.workspace / "f").read_text() == "written" == text(m.w / "f")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_others_get_what_the_modes_allow(yard):
+    def other(script):
+        return subprocess.run(["bash", "-c", script], cwd="/", user="nobody", check=False,
+                              capture_output=True, timeout=PATIENCE).returncode == 0
+
+    m = yard.mount(yard.guest("local"), ["allow_other"])
+    yard.folder.chmod(0o755)
+    m.point.parent.chmod(0o755)
+    for name, mode in (("open", 0o644), ("shut", 0o600)):
+        put(m.w / name, "x")
+        os.chmod(m.w / name, mode)
+    assert other(f"cat {m.g}/status {m.w}/open")
+    for script in (f"cat {m.w}/shut", f"cat {m.g}/error", f"echo sync > {m.g}/ctl",
+                   f"mkdir {m.g}/exec/x", f"touch {m.w}/new", f"echo y > {m.w}/open"):
+        assert not other(script), script
+    assert sorted(os.listdir(m.w)) == ["open", "shut"]
+    put(m.g / "ctl", "sync\n")
+
+
 @pytest.mark.parametrize("network", [False, True])
 def test_local_net(yard, network):
     m = yard.mount(yard.guest("local"), ["local_net"] if network else [])

@@ -71,6 +71,13 @@ static void all_options(void **state)
 	assert_true(options.no_exec && options.no_atime && options.foreground);
 	assert_string_equal(options.fsname, "vm");
 	options_free(&options);
+
+	assert_int_equal(parse("-o allow_other unix:/a /mnt", &options, &err), 0);
+	assert_true(options.allow_other && options.default_permissions);
+	options_free(&options);
+	assert_int_equal(parse("-o allow_root unix:/a /mnt", &options, &err), 0);
+	assert_true(options.allow_root && !options.default_permissions);
+	options_free(&options);
 }
 
 /* As mount.fuse3 calls it for a line of fstab. */
