@@ -294,8 +294,8 @@ static int verb_attach(struct object *object, const struct call *call, const str
 			       cmd->verb->usage);
 	if (rc == 0 && address->path[0] && address->path[0] != '/')
 		rc = error_set(err, EINVAL,
-			       "'%.80s' is a relative path, which the daemon cannot know the "
-			       "beginning of: give it from / on",
+			       "'%.80s' is a relative path: give it from / on, the daemon does "
+			       "not know your directory",
 			       address->path);
 	if (rc == 0)
 		rc = ctl_attach(ctl, &within, address, err);

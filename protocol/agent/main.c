@@ -177,7 +177,12 @@ static int parse(int argc, char **argv, struct settings *settings)
 		}
 	}
 	if (optind < argc || !settings->count) {
-		fputs(usage, stderr);
+		if (optind < argc)
+			fprintf(stderr, "vsockfs-agent: '%s' is no option\n", argv[optind]);
+		else
+			fputs("vsockfs-agent: --listen is missing, as in --listen vsock:5005\n",
+			      stderr);
+		fputs("Try 'vsockfs-agent --help'.\n", stderr);
 		return 2;
 	}
 	return -1;

@@ -84,6 +84,15 @@ def test_help():
     assert done.returncode == 0 and "--listen" in done.stdout
 
 
+def test_an_agent_with_wrong_words():
+    for words, said in (([], "--listen is missing, as in --listen vsock:5005"),
+                        (["--listen", "unix:/none/x", "more"], "'more' is no option")):
+        done = subprocess.run([binary("vsockfs-agent"), *words], capture_output=True, text=True,
+                              timeout=PATIENCE, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"vsockfs-agent: {said}\nTry 'vsockfs-agent --help'.\n"
+
+
 def test_an_agent_without_a_workspace(yard):
     file = yard.folder / "file"
     file.touch()
