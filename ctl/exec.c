@@ -209,8 +209,11 @@ static int verb_timeout(struct object *object, const struct call *call, const st
 	return 0;
 }
 
-/* The command is RUN's from now on; who waits is served by the poller. */
-static void set_running(struct exec *exec, struct exec_run *run, char *command)
+/*
+ * The command is RUN's from now on; who waits is served by the poller.  NULL, NULL: it could not be started, and
+ * the exit code of the one before must not be taken for its.
+ */
+static void set_run(struct exec *exec, struct exec_run *run, char *command)
 {
 	struct object *object = &exec->job.object;
 	struct exec_run *old;
@@ -221,11 +224,13 @@ static void set_running(struct exec *exec, struct exec_run *run, char *command)
 	free(exec->command);
 	exec->command = command;
 	exec->last = (struct proc_command_status){ 0 };
-	exec->state = EXEC_RUNNING;
+	exec->state = run ? EXEC_RUNNING : EXEC_NEW;
 	exec->lost = false;
 	clock_gettime(CLOCK_REALTIME, &object->changed);
 	pthread_mutex_unlock(&object->lock);
 	exec_put_run(old);
+	if (!run)
+		return;
 	events_add(&object->guest->events, "exec %s running", object->name);
 	if (waitq_wanted(&exec->wait))
 		poller_watch(cguest_poller(object), object);
@@ -251,11 +256,13 @@ static int verb_start(struct object *object, const struct call *call, const stru
 	within = cguest_call(object->guest, call->cancel);
 	rc = proc_command_start(cguest_guest(object), &within, command, &settings, exec->stdin_fd,
 				exec->stdin_size, exec->timeout, &run->command, err);
-	if (rc < 0)
+	if (rc < 0) {
+		set_run(exec, NULL, NULL);
 		return rc;
+	}
 	atomic_init(&run->refs, 1);
 	run->guest = guest_ref(cguest_guest(object));
-	set_running(exec, move_ptr(run), move_ptr(command));
+	set_run(exec, move_ptr(run), move_ptr(command));
 	return 0;
 }
 

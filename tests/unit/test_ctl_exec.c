@@ -82,6 +82,24 @@ static void test_output_grows(void **state)
 	fake_close(&file);
 }
 
+/* A script that looks at exit_code only must not find that of the command before. */
+static void test_a_command_that_is_not_started_shows_nothing(void **state)
+{
+	struct vnode *top = world_root(state);
+
+	assert_int_equal(fake_echo(top, X "ctl", "run exit 0\n"), 0);
+	world_holds(top, X "exit_code", "0\n");
+	world_gone(true);
+	assert_int_equal(fake_echo(top, X "ctl", "run exit 5\n"), -ENOTCONN);
+	world_gone(false);
+	world_holds(top, X "exit_code", "");
+	world_holds(top, X "stdout", "");
+	world_key_is(top, X "status", "state", "new");
+	world_key_is(top, X "status", "command", "null");
+	assert_int_equal(fake_echo(top, X "ctl", "run exit 5\n"), 0);
+	world_holds(top, X "exit_code", "5\n");
+}
+
 static void test_stdin(void **state)
 {
 	struct vnode *top = world_root(state);
@@ -246,6 +264,7 @@ int main(void)
 		TEST(test_new),
 		TEST(test_run),
 		TEST(test_output_grows),
+		TEST(test_a_command_that_is_not_started_shows_nothing),
 		TEST(test_stdin),
 		TEST(test_kill_ends_a_run),
 		TEST(test_an_interrupt_leaves_the_command),
