@@ -182,8 +182,8 @@ static enum poller_news poll_exec(struct object *object, const struct call *call
 	struct exec *exec = self(object);
 	int rc = exec_refresh(exec, call, NULL);
 
-	if (rc == -ENOTCONN) {
-		waitq_fail(&exec->wait, ENOTCONN);
+	if (rc == -ENOTCONN || rc == -EPROTO) {
+		waitq_fail(&exec->wait, -rc);
 		cguest_notice(object->guest);
 		return POLLER_DONE;
 	}

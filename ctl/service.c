@@ -101,8 +101,8 @@ static enum poller_news poll_service(struct object *object, const struct call *c
 	int rc = service_refresh(service, call, NULL);
 	bool more;
 
-	if (rc == -ENOTCONN) {
-		waitq_fail(&service->wait, ENOTCONN);
+	if (rc == -ENOTCONN || rc == -EPROTO) {
+		waitq_fail(&service->wait, -rc);
 		cguest_notice(object->guest);
 		return POLLER_DONE;
 	}

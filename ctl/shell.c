@@ -290,9 +290,9 @@ enum poller_news shell_poll(struct object *object, const struct call *call)
 	struct shell *shell = self(object);
 	int64_t got = shell_fetch(shell, call, NULL);
 
-	if (got == -ENOTCONN) {
-		waitq_fail(&shell->cons, ENOTCONN);
-		waitq_fail(&shell->wait, ENOTCONN);
+	if (got == -ENOTCONN || got == -EPROTO) {
+		waitq_fail(&shell->cons, (int)-got);
+		waitq_fail(&shell->wait, (int)-got);
 		cguest_notice(object->guest);
 		return POLLER_DONE;
 	}

@@ -72,6 +72,12 @@ int error_wrap(struct error *err, int rc, const char *format, ...)
 	return error_set(err, err->code, "%s: %s", context, err->text);
 }
 
+struct error *error_place(struct error *err, struct error *own)
+{
+	own->code = 0;
+	return err ? err : own;
+}
+
 int error_copy(struct error *to, const struct error *from)
 {
 	if (!from)

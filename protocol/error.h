@@ -32,6 +32,9 @@ int error_set(struct error *err, int code, const char *format, ...)
 int error_wrap(struct error *err, int rc, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* ERR, or where that is NULL, OWN, which says nothing yet: for who wants the sentence too. */
+struct error *error_place(struct error *err, struct error *own);
+
 /* Copies FROM to TO (either may be NULL) and returns -FROM->code. */
 int error_copy(struct error *to, const struct error *from);
 

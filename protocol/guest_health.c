@@ -129,6 +129,12 @@ void guest_health_note(struct guest *guest, const struct error *why)
 	unlock(guest);
 }
 
+void guest_judge(struct guest *guest, int rc, const struct error *why)
+{
+	if ((rc == -EPROTO || rc == -EOVERFLOW) && why->code == -rc)
+		guest_health_note(guest, why);
+}
+
 static void fall(struct guest *guest, enum guest_state state, const struct error *why)
 {
 	lock(guest);

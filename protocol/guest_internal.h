@@ -83,6 +83,12 @@ void guest_health_ok(struct guest *guest, double round_trip);
 /* A request failed as WHY says, which is no proof that the guest is gone. */
 void guest_health_note(struct guest *guest, const struct error *why);
 
+/*
+ * A request has ended with RC (0, a count or a negative errno) and WHY, its sentence.  Notes what tells of a guest that does
+ * wrong: an answer that is none (-EPROTO), or one that is over a limit of ours (-EOVERFLOW).
+ */
+void guest_judge(struct guest *guest, int rc, const struct error *why);
+
 /* It is gone, for the reason WHY; whoever waits at the gate is sent home. */
 void guest_health_gone(struct guest *guest, const struct error *why);
 

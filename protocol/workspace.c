@@ -10,40 +10,52 @@
 #include <stdlib.h>
 
 #include "protocol/cleanup.h"
-#include "protocol/guest.h"
+#include "protocol/guest_internal.h"
 #include "protocol/line/lws.h"
 #include "protocol/session/link.h"
 #include "protocol/session/sws.h"
 
 struct workspace {
-	struct link *link; /* the guest's */
+	struct guest *guest;
 	struct lws *line;
 	struct sws *session;
 };
 
 /* One of the two is set. */
 struct ws_file {
+	struct guest *guest;
 	struct lws_file *line;
 	struct sws_file *session;
 };
 
-/* NAME of the dialect that the guest of WS speaks. */
+/*
+ * NAME of the dialect that the guest of WS speaks.  Its last argument is a place for the sentence, also where the
+ * caller has none: what a guest did wrong is to be read in its status.
+ */
 #define BY_GUEST(ws, call, err, name, ...)                                                         \
 	__extension__({                                                                            \
+		struct error own_, *why_ = error_place(err, &own_);                                \
 		enum dialect dialect_;                                                             \
-		int rc_ = link_dialect((ws)->link, call, &dialect_, err);                          \
+		int rc_ = link_dialect(guest_link((ws)->guest), call, &dialect_, why_);            \
                                                                                                    \
 		if (rc_ == 0)                                                                      \
 			rc_ = dialect_ == DIALECT_SESSION ?                                        \
-				      sws_##name((ws)->session, call, __VA_ARGS__) :               \
-				      lws_##name((ws)->line, call, __VA_ARGS__);                   \
+				      sws_##name((ws)->session, call, __VA_ARGS__, why_) :         \
+				      lws_##name((ws)->line, call, __VA_ARGS__, why_);             \
+		guest_judge((ws)->guest, rc_, why_);                                               \
 		rc_;                                                                               \
 	})
 
-/* NAME of the dialect that FILE was opened over. */
-#define BY_FILE(file, name, ...)                                                                   \
-	((file)->session ? sws_##name((file)->session, __VA_ARGS__) :                              \
-			   lws_##name((file)->line, __VA_ARGS__))
+/* The same for NAME of the dialect that FILE was opened over. */
+#define BY_FILE(file, err, name, ...)                                                              \
+	__extension__({                                                                            \
+		struct error own_, *why_ = error_place(err, &own_);                                \
+		ssize_t rc_ = (file)->session ? sws_##name((file)->session, __VA_ARGS__, why_) :   \
+						lws_##name((file)->line, __VA_ARGS__, why_);       \
+                                                                                                   \
+		guest_judge((file)->guest, (int)rc_, why_);                                        \
+		rc_;                                                                               \
+	})
 
 int ws_new(struct guest *guest, struct workspace **out, struct error *err)
 {
@@ -52,11 +64,11 @@ int ws_new(struct guest *guest, struct workspace **out, struct error *err)
 
 	if (!ws)
 		return error_set(err, ENOMEM, "out of memory for a workspace");
-	ws->link = guest_link(guest);
+	ws->guest = guest;
 	rc = lws_new(guest, &ws->line, err);
 	if (rc < 0)
 		return rc;
-	if (sws_new(ws->link, &ws->session) < 0) {
+	if (sws_new(guest_link(guest), &ws->session) < 0) {
 		lws_free(ws->line);
 		return error_set(err, ENOMEM, "out of memory for a workspace");
 	}
@@ -76,120 +88,130 @@ void ws_free(struct workspace *ws)
 int ws_stat(struct workspace *ws, const struct call *call, const char *path, struct ws_attr *out,
 	    struct error *err)
 {
-	return BY_GUEST(ws, call, err, stat, path, out, err);
+	return BY_GUEST(ws, call, err, stat, path, out);
 }
 
 int ws_list(struct workspace *ws, const struct call *call, const char *path, ws_list_fn each,
 	    void *arg, struct error *err)
 {
-	return BY_GUEST(ws, call, err, list, path, each, arg, err);
+	return BY_GUEST(ws, call, err, list, path, each, arg);
 }
 
 int ws_readlink(struct workspace *ws, const struct call *call, const char *path, char *target,
 		size_t size, struct error *err)
 {
-	return BY_GUEST(ws, call, err, readlink, path, target, size, err);
+	return BY_GUEST(ws, call, err, readlink, path, target, size);
 }
 
 int ws_mkdir(struct workspace *ws, const struct call *call, const char *path, mode_t mode,
 	     struct ws_attr *out, struct error *err)
 {
-	return BY_GUEST(ws, call, err, mkdir, path, mode, out, err);
+	return BY_GUEST(ws, call, err, mkdir, path, mode, out);
 }
 
 int ws_rmdir(struct workspace *ws, const struct call *call, const char *path, struct error *err)
 {
-	return BY_GUEST(ws, call, err, rmdir, path, err);
+	return BY_GUEST(ws, call, err, rmdir, path);
 }
 
 int ws_unlink(struct workspace *ws, const struct call *call, const char *path, struct error *err)
 {
-	return BY_GUEST(ws, call, err, unlink, path, err);
+	return BY_GUEST(ws, call, err, unlink, path);
 }
 
 int ws_symlink(struct workspace *ws, const struct call *call, const char *target, const char *path,
 	       struct ws_attr *out, struct error *err)
 {
-	return BY_GUEST(ws, call, err, symlink, target, path, out, err);
+	return BY_GUEST(ws, call, err, symlink, target, path, out);
 }
 
 int ws_link(struct workspace *ws, const struct call *call, const char *from, const char *to,
 	    struct ws_attr *out, struct error *err)
 {
-	return BY_GUEST(ws, call, err, link, from, to, out, err);
+	return BY_GUEST(ws, call, err, link, from, to, out);
 }
 
 int ws_mknod(struct workspace *ws, const struct call *call, const char *path, mode_t mode,
 	     struct ws_attr *out, struct error *err)
 {
-	return BY_GUEST(ws, call, err, mknod, path, mode, out, err);
+	return BY_GUEST(ws, call, err, mknod, path, mode, out);
 }
 
 int ws_rename(struct workspace *ws, const struct call *call, const char *from, const char *to,
 	      unsigned flags, struct error *err)
 {
-	return BY_GUEST(ws, call, err, rename, from, to, flags, err);
+	return BY_GUEST(ws, call, err, rename, from, to, flags);
 }
 
 int ws_statfs(struct workspace *ws, const struct call *call, struct ws_statfs *out,
 	      struct error *err)
 {
-	return BY_GUEST(ws, call, err, statfs, out, err);
+	return BY_GUEST(ws, call, err, statfs, out);
 }
 
 ssize_t ws_read(struct ws_file *file, const struct call *call, int64_t offset, void *bytes,
 		size_t len, struct error *err)
 {
-	return BY_FILE(file, read, call, offset, bytes, len, err);
+	return BY_FILE(file, err, read, call, offset, bytes, len);
 }
 
 int ws_write(struct ws_file *file, const struct call *call, int64_t offset, const void *bytes,
 	     size_t len, struct error *err)
 {
-	return BY_FILE(file, write, call, offset, bytes, len, err);
+	return (int)BY_FILE(file, err, write, call, offset, bytes, len);
 }
 
 int ws_flush(struct ws_file *file, const struct call *call, struct error *err)
 {
-	return BY_FILE(file, flush, call, err);
+	return (int)BY_FILE(file, err, flush, call);
 }
 
 int ws_fsync(struct ws_file *file, const struct call *call, bool data_only, struct error *err)
 {
-	return BY_FILE(file, fsync, call, data_only, err);
+	return (int)BY_FILE(file, err, fsync, call, data_only);
 }
 
 int ws_fstat(struct ws_file *file, const struct call *call, struct ws_attr *out, struct error *err)
 {
-	return BY_FILE(file, fstat, call, out, err);
+	return (int)BY_FILE(file, err, fstat, call, out);
 }
 
 int ws_setattr(struct workspace *ws, const struct call *call, const char *path,
 	       struct ws_file *file, unsigned mask, const struct ws_attr *in, struct ws_attr *out,
 	       struct error *err)
 {
+	struct error own, *why = error_place(err, &own);
+	int rc;
+
 	if (!file)
-		return BY_GUEST(ws, call, err, setattr, path, NULL, mask, in, out, err);
+		return BY_GUEST(ws, call, err, setattr, path, NULL, mask, in, out);
 	if (file->session)
-		return sws_setattr(ws->session, call, path, file->session, mask, in, out, err);
-	return lws_setattr(ws->line, call, path, file->line, mask, in, out, err);
+		rc = sws_setattr(ws->session, call, path, file->session, mask, in, out, why);
+	else
+		rc = lws_setattr(ws->line, call, path, file->line, mask, in, out, why);
+	guest_judge(ws->guest, rc, why);
+	return rc;
 }
 
 int ws_open(struct workspace *ws, const struct call *call, const char *path, int flags, mode_t mode,
 	    struct ws_file **out, struct ws_attr *attr, struct error *err)
 {
 	autofree struct ws_file *file = calloc(1, sizeof(*file));
+	struct error own, *why = error_place(err, &own);
 	enum dialect dialect;
-	int rc = link_dialect(ws->link, call, &dialect, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (!file)
 		return error_set(err, ENOMEM, "out of memory for an open file");
+	file->guest = ws->guest;
+	rc = link_dialect(guest_link(ws->guest), call, &dialect, why);
+	if (rc < 0)
+		return rc;
 	if (dialect == DIALECT_SESSION)
-		rc = sws_open(ws->session, call, path, flags, mode, &file->session, attr, err);
+		rc = sws_open(ws->session, call, path, flags, mode, &file->session, attr, why);
 	else
-		rc = lws_open(ws->line, call, path, flags, mode, &file->line, attr, err);
+		rc = lws_open(ws->line, call, path, flags, mode, &file->line, attr, why);
+	guest_judge(ws->guest, rc, why);
 	if (rc == 0)
 		*out = move_ptr(file);
 	return rc;
@@ -197,7 +219,7 @@ int ws_open(struct workspace *ws, const struct call *call, const char *path, int
 
 int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 {
-	int rc = BY_FILE(file, close, call, err);
+	int rc = (int)BY_FILE(file, err, close, call);
 
 	free(file);
 	return rc;
@@ -206,8 +228,11 @@ int ws_close(struct ws_file *file, const struct call *call, struct error *err)
 /* What was written over one dialect may be on its way when the guest has come to the other. */
 int ws_sync(struct workspace *ws, const struct call *call, struct error *err)
 {
-	int rc = sws_sync(ws->session, call, err);
-	int line = lws_sync(ws->line, call, rc < 0 ? NULL : err);
+	struct error own, *why = error_place(err, &own);
+	int rc = sws_sync(ws->session, call, why);
+	int line = lws_sync(ws->line, call, rc < 0 ? NULL : why);
 
-	return rc < 0 ? rc : line;
+	rc = rc < 0 ? rc : line;
+	guest_judge(ws->guest, rc, why);
+	return rc;
 }

@@ -320,12 +320,13 @@ uint64_t link_epoch(struct link *link)
 	return epoch;
 }
 
-void link_unanswered(struct link *link, struct mux *mux, int64_t since)
+void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *said)
 {
 	int64_t timeout = (int64_t)(link->guest->options.timeout * (double)NSEC_PER_SEC);
 	int64_t waited = call_now() - since;
 	struct error why;
 
+	guest_health_note(link->guest, said);
 	/* A caller's deadline is a moment shorter than what it was made from. */
 	if (waited < timeout - timeout / 10 || link_heard_at(link) > since)
 		return;
@@ -413,7 +414,7 @@ int link_call(struct link *link, const struct call *call, enum session_op op,
 			return rc;
 		rc = mux_call(mux, call, op, args, reply, &maybe_done, &why);
 		if (rc == -ETIMEDOUT)
-			link_unanswered(link, mux, since);
+			link_unanswered(link, mux, since, &why);
 		mux_unref(mux);
 		if (rc != -ECONNRESET)
 			return rc ? error_copy(err, &why) : 0;

@@ -51,10 +51,10 @@ int link_mux(struct link *link, const struct call *call, struct mux **out, struc
 uint64_t link_epoch(struct link *link);
 
 /*
- * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its deadline.  If
+ * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its deadline, as WHY says.  If
  * nothing else was for the guest's `timeout`, it is gone.
  */
-void link_unanswered(struct link *link, struct mux *mux, int64_t since);
+void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *why);
 
 /* For who calls a mux itself: what is counted of OP asked again, because the session before broke. */
 void link_retried(struct link *link, enum session_op op);

@@ -55,8 +55,10 @@ static int check(struct link *link, const struct call *call, bool probe, struct 
 	mux_unref(mux);
 	if (rc == -EINTR)
 		return rc;
-	if (rc == -ECONNRESET)
+	if (rc == -ECONNRESET) {
+		guest_health_note(link->guest, err); /* why it broke */
 		return 0;
+	}
 	if (rc != -ETIMEDOUT) {
 		link_beat_reset(link);
 		pthread_mutex_lock(&link->lock);

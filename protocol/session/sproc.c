@@ -76,7 +76,7 @@ static int parse(const struct buf *bytes, json_t **reply, struct error *err)
 	if (!reply)
 		return 0;
 	*reply = wire_parse(buf_str(bytes), bytes->len, err);
-	return *reply ? 0 : -EPROTO;
+	return *reply ? 0 : error_wrap(err, -EPROTO, "the guest's reply is not valid");
 }
 
 int sproc_ask(struct sproc_room *room, const struct call *call, enum session_op op,
@@ -122,13 +122,15 @@ void sproc_add_settings(struct line_request *request, const struct proc_settings
 struct reading {
 	char *bytes;
 	size_t len, got;
+	bool over; /* there was more than len */
 };
 
 static int sink(void *arg, const void *bytes, size_t len)
 {
 	struct reading *reading = arg;
 
-	if (len > reading->len - reading->got)
+	reading->over = len > reading->len - reading->got;
+	if (reading->over)
 		return -EPROTO;
 	memcpy(reading->bytes + reading->got, bytes, len);
 	reading->got += len;
@@ -147,8 +149,10 @@ static int read_once(struct sproc_room *room, const struct call *call, const str
 	reading->got = 0;
 	rc = mux_download(mux, call, OP_STREAM, args, false, sink, reading, reply, err);
 	if (rc == -ETIMEDOUT)
-		link_unanswered(room->link, mux, since);
+		link_unanswered(room->link, mux, since, err);
 	mux_unref(mux);
+	if (reading->over)
+		return error_set(err, EPROTO, "the guest sent more output than was asked for");
 	return rc;
 }
 

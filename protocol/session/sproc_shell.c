@@ -105,17 +105,18 @@ ssize_t sproc_shell_read(struct sproc_room *room, const struct call *call, const
 	if (got < 0)
 		return got;
 	end.object = object;
-	next = line_reply_count(&end, "next");
+	next = line_reply_int(&end, "next", 0, 0, INT64_MAX / 2);
+	if (got > 0 && next - got < cursor)
+		line_reply_fail(&end,
+				"the guest sent output of shell %s that was asked for no more", id);
 	if (end.rc == 0)
 		end.rc = fill(line_reply_object(&end, "status"), out, err);
 	json_decref(object);
 	if (end.rc < 0)
 		return end.rc;
 	kept = whole(bytes, got, out);
-	/* Whatever it says, nothing is given twice and an answer without bytes is no step. */
-	out->cursor = next - (got - kept);
-	if (out->cursor < cursor || !kept)
-		out->cursor = cursor;
+	/* An answer without bytes is no step. */
+	out->cursor = kept ? next - (got - kept) : cursor;
 	return kept;
 }
 
@@ -138,7 +139,7 @@ ssize_t sproc_shell_write(struct sproc_room *room, const struct call *call, cons
 		return rc;
 	in = unpack_from(reply.data, reply.len);
 	taken = unpack_u32(&in);
-	rc = unpack_done(&in, "an answer to shell-write", err);
+	rc = unpack_done(&in, "the guest's answer to 'shell write'", err);
 	if (rc == 0 && (!taken || taken > len))
 		rc = error_set(err, EPROTO, "the guest took %u of %zu bytes", taken, len);
 	return rc ? rc : (ssize_t)taken;

@@ -43,7 +43,10 @@ int sws_stat(struct sws *ws, const struct call *call, const char *path, struct w
 	if (rc)
 		return rc;
 	pack_text(&args, path);
-	return sws_call_attr(ws, call, &ask, out, err);
+	rc = sws_call_attr(ws, call, &ask, out, err);
+	if (!rc && !*path && !S_ISDIR(out->mode))
+		rc = error_set(err, EPROTO, "the guest told of a workspace that is no directory");
+	return rc;
 }
 
 int sws_readlink(struct sws *ws, const struct call *call, const char *path, char *target,
@@ -65,7 +68,7 @@ int sws_readlink(struct sws *ws, const struct call *call, const char *path, char
 		return rc;
 	in = unpack_from(reply.data, reply.len);
 	unpack_text(&in, text, sizeof(text));
-	rc = unpack_done(&in, "a link's target", err);
+	rc = unpack_done(&in, "the guest's target of a link", err);
 	if (!rc && strlen(text) >= size)
 		rc = error_set(err, ENAMETOOLONG, "a link's target has more than %zu bytes",
 			       size - 1);
@@ -85,7 +88,7 @@ int sws_statfs(struct sws *ws, const struct call *call, struct ws_statfs *out, s
 		return rc;
 	in = unpack_from(reply.data, reply.len);
 	ops_unpack_statfs(&in, out);
-	return unpack_done(&in, "a file system's numbers", err);
+	return unpack_done(&in, "what the guest told of its file system", err);
 }
 
 static bool valid_time(const struct timespec *time)

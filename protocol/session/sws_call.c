@@ -60,7 +60,7 @@ int sws_run(struct sws *ws, const struct call *call, enum session_op op, sws_ste
 		if (!rc)
 			rc = step(arg, mux, &why);
 		if (rc == -ETIMEDOUT)
-			link_unanswered(ws->link, mux, since);
+			link_unanswered(ws->link, mux, since, &why);
 		mux_unref(mux);
 		if (rc != -ECONNRESET)
 			return rc ? error_copy(err, &why) : 0;
@@ -138,10 +138,31 @@ int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *er
 	int rc;
 
 	ops_unpack_attr(&in, &attr);
-	rc = unpack_done(&in, "attributes", err);
+	rc = unpack_done(&in, "what the guest told of a file", err);
+	if (!rc)
+		rc = sws_check_attr(&attr, err);
 	if (!rc && out)
 		*out = attr;
 	return rc;
+}
+
+int sws_check_attr(const struct ws_attr *attr, struct error *err)
+{
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return 0;
+	default:
+		return error_set(err, EPROTO,
+				 "the guest told of a file with the mode %o, which is "
+				 "no type of file",
+				 attr->mode);
+	}
 }
 
 int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, struct ws_attr *out,

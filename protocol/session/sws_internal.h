@@ -166,8 +166,10 @@ int sws_call(struct sws *ws, const struct call *call, struct sws_ask *ask, struc
 /* The same where the result is ATTR; OUT may be NULL. */
 int sws_call_attr(struct sws *ws, const struct call *call, struct sws_ask *ask, struct ws_attr *out,
 		  struct error *err);
-/* The attributes that are the whole of REPLY. */
+/* The attributes that are the whole of REPLY; OUT may be NULL. */
 int sws_take_attr(const struct buf *reply, struct ws_attr *out, struct error *err);
+/* -EPROTO for those of a type of file that there is not. */
+int sws_check_attr(const struct ws_attr *attr, struct error *err);
 
 /* sws_inode.c */
 

@@ -43,6 +43,9 @@ static int take_entry(struct listing *listing, const struct ops_entry *entry)
 				 LIMIT_LISTING_ENTRIES);
 	if (!*listing->path && ws_path_is_private(name))
 		return 0;
+	rc = sws_check_attr(&entry->attr, &listing->why);
+	if (rc)
+		return rc;
 	rc = listing->each(listing->arg, name, &entry->attr);
 	return rc ? error_set(&listing->why, -rc, "the listing was ended") : 0;
 }
@@ -56,7 +59,7 @@ static int sink(void *arg, const void *bytes, size_t len)
 	while (!listing->rc && ops_unpack_entry(&in, &entry))
 		listing->rc = take_entry(listing, &entry);
 	if (!listing->rc)
-		listing->rc = unpack_done(&in, "a listing", &listing->why);
+		listing->rc = unpack_done(&in, "the guest's listing", &listing->why);
 	return listing->rc;
 }
 
@@ -79,7 +82,7 @@ static int ask_step(void *arg, struct mux *mux, struct error *err)
 	in = unpack_from(reply.data, reply.len);
 	listing->more = unpack_u8(&in);
 	unpack_text(&in, last, sizeof(last));
-	return unpack_done(&in, "the end of a listing", err);
+	return unpack_done(&in, "the end of the guest's listing", err);
 }
 
 int sws_list(struct sws *ws, const struct call *call, const char *path, ws_list_fn each, void *arg,

@@ -64,7 +64,8 @@ int sws_open_call(struct sws *ws, struct mux *mux, const struct call *call, cons
 	in = unpack_from(reply.data, reply.len);
 	out->handle = unpack_u32(&in);
 	ops_unpack_attr(&in, &out->attr);
-	return unpack_done(&in, "an open file", err);
+	rc = unpack_done(&in, "what the guest told of an open file", err);
+	return rc ? rc : sws_check_attr(&out->attr, err);
 }
 
 struct asking {

@@ -82,11 +82,14 @@ static void lose(struct sws_file *file, const struct error *why)
 /* WRITE is answered, or its session is dead: it is done, lost, or to be sent again. */
 static void take_answer(struct sws_inode *inode, struct sws_write *write, const struct call *call)
 {
+	autobuf struct buf reply = BUF_INIT(FRAME_BODY_MAX);
 	struct error why = { 0 };
 	bool maybe_done = false;
-	int rc = mux_finish(write->ticket, call, NULL, &maybe_done, &why);
+	int rc = mux_finish(write->ticket, call, &reply, &maybe_done, &why);
 
 	write->ticket = NULL;
+	if (!rc)
+		rc = sws_take_attr(&reply, NULL, &why);
 	if (rc == -ECONNRESET && !(write->append && maybe_done)) {
 		set_session(inode, write, NULL);
 		return;

@@ -17,6 +17,10 @@ def peak(m):
     return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M)[1]) / 1024
 
 
+def is_sanitized(m):
+    return "libasan" in Path(f"/proc/{m.process.child.pid}/maps").read_text(encoding="utf-8")
+
+
 def copy(source, target):
     subprocess.run(["dd", f"if={source}", f"of={target}", "bs=1M", f"count={SIZE}",
                     "iflag=fullblock", "status=none"], check=True)
@@ -25,7 +29,7 @@ def copy(source, target):
 @pytest.fixture
 def is_small(m, record_property):
     """Asserts it for what the daemon has done since the mount."""
-    if "libasan" in Path(f"/proc/{m.process.child.pid}/maps").read_text(encoding="utf-8"):
+    if is_sanitized(m):
         pytest.skip("a sanitizer's own memory is not the daemon's")
 
     def check():

@@ -12,8 +12,9 @@ import threading
 from session_client import CALL, DATA, DONE, HEADER, OPS, Attr, decode, encode
 
 
-def as_attr(path):
-    st = os.lstat(path)
+def as_attr(what):
+    """The ATTR of a path (a link is itself), or of an open file."""
+    st = os.fstat(what) if isinstance(what, int) else os.lstat(what)
     times = [part for ns in (st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns)
              for part in divmod(ns, 10**9)]
     return Attr(st.st_ino, st.st_dev, st.st_rdev, st.st_size, st.st_blocks, st.st_mode,
@@ -53,12 +54,16 @@ class SmallAgent:
                 {"error": "this agent speaks session/1 only"}
             stream.write(json.dumps(reply).encode() + b"\n")
             stream.flush()
-            while known and len(header := stream.read(HEADER.size)) == HEADER.size:
-                size, number, kind, _, code = HEADER.unpack(header)
-                body = stream.read(size)
-                if kind == CALL:
-                    self.carry_out(stream, number, self.NAMES.get(code), body[4:])
-                    stream.flush()
+            if known:
+                self.session(stream)
+
+    def session(self, stream):
+        while len(header := stream.read(HEADER.size)) == HEADER.size:
+            size, number, kind, _, code = HEADER.unpack(header)
+            body = stream.read(size)
+            if kind == CALL:
+                self.carry_out(stream, number, self.NAMES.get(code), body[4:])
+                stream.flush()
 
     def carry_out(self, stream, number, name, arguments):
         self.asked.append(name)
@@ -67,17 +72,20 @@ class SmallAgent:
             stream.write(HEADER.pack(len(body), number, kind, 0, code) + body)
 
         try:
-            if name == "STAT":
-                result = [as_attr(self.path(*decode("s", arguments)))]
-            elif name == "LIST":
-                result, data = self.list(*decode("sBsI", arguments))
-                if data:
-                    answer(DATA, data)
-            else:
-                raise OSError(errno.EOPNOTSUPP, "this is a small agent")
+            result, data = self.operate(name, *decode(OPS[name][1], arguments))
+            if data:
+                answer(DATA, data)
             answer(DONE, encode(OPS[name][2], result))
         except OSError as error:
             answer(DONE, error.strerror.encode(), error.errno)
+
+    def operate(self, name, *arguments):
+        """What comes of an operation: the fields of its result, and its data."""
+        if name == "STAT":
+            return [as_attr(self.path(*arguments))], b""
+        if name == "LIST":
+            return self.list(*arguments)
+        raise OSError(errno.EOPNOTSUPP, "this is a small agent")
 
     def path(self, path):
         return os.path.join(self.workspace, path) if path else self.workspace

@@ -102,11 +102,12 @@ void link_retried(struct link *link, enum session_op op)
 	traffic_add(&link->world->traffic, ops_kind(op), &(struct traffic_count){ .retries = 1 });
 }
 
-void link_unanswered(struct link *link, struct mux *mux, int64_t since)
+void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *why)
 {
 	(void)link;
 	(void)mux;
 	(void)since;
+	(void)why;
 }
 
 static void start_agent(struct world *w)
