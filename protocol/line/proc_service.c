@@ -66,8 +66,9 @@ static void overlay(const struct proc_note *note, struct proc_service *out)
 		snprintf(out->state, sizeof(out->state), "%s", note->state);
 	if (note->stop_reason[0])
 		snprintf(out->stop_reason, sizeof(out->stop_reason), "%s", note->stop_reason);
+	/* This side asks the guest's clock for whole seconds. */
 	if (note->ended_at > 0)
-		out->ended_at = note->ended_at;
+		out->ended_at = note->ended_at > out->started_at ? note->ended_at : out->started_at;
 }
 
 int proc_service_fill(struct guest *guest, const struct line_service *from,
@@ -273,7 +274,7 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 	struct line_service after = { 0 };
 	struct proc_note note = { 0 };
 	const char *signal;
-	double ended_at = 0;
+	double ended_at = 0, ready_at = 0;
 	int rc;
 
 	if (longer.deadline < call->deadline)
@@ -282,11 +283,13 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 	if (rc)
 		return rc;
 	rc = proc_error(line_stop_service(guest, &longer, name, &after, err), err);
+	if (rc == 0 && !state) /* it was ready, if we have not seen it fail */
+		ready_at = after.ready_at;
 	line_service_free(&after);
 	if (rc && rc != -EBUSY) /* "is not running": as it should be */
 		return rc;
 	if (!proc_note_get(lproc_of(guest), name, &note) || note.pid != pid)
-		note = (struct proc_note){ .pid = pid };
+		note = (struct proc_note){ .pid = pid, .ready_at = ready_at };
 	note.ended_at = ended_at;
 	snprintf(note.name, sizeof(note.name), "%s", name);
 	snprintf(note.state, sizeof(note.state), "%s", state ? state : "stopped");

@@ -98,7 +98,8 @@ static void test_life(void **state)
 	stop(live, "life", &service);
 	assert_string_equal(service.state, "stopped");
 	assert_string_equal(service.stop_reason, "sigterm");
-	assert_true(service.ended_at > 1e9);
+	assert_true(service.ended_at >= service.started_at && service.started_at > 1e9);
+	assert_true(service.ready_at >= service.started_at);
 	proc_service_free(&service);
 	stop(live, "life", &service); /* no error, no change */
 	assert_string_equal(service.stop_reason, "sigterm");
