@@ -124,11 +124,12 @@ void link_retried(struct link *link, enum session_op op)
 	(void)op;
 }
 
-void link_unanswered(struct link *link, struct mux *mux, int64_t since)
+void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *why)
 {
 	(void)link;
 	(void)mux;
 	(void)since;
+	(void)why;
 }
 
 static void attr_is_sane(const struct ws_attr *attr)
