@@ -64,8 +64,8 @@ void host_init(struct host *host, const struct options *options, struct notify *
 		.guest_ids = options->guest_ids,
 		.sync_write = options->sync_write,
 		.read_only = options->read_only,
-		.uid = getuid(),
-		.gid = getgid(),
+		.uid = options->uid,
+		.gid = options->gid,
 	};
 	host->api = (struct vn_host){
 		.arg = host,
@@ -73,8 +73,8 @@ void host_init(struct host *host, const struct options *options, struct notify *
 		.invalidate = invalidate,
 		.entry_changed = entry_changed,
 		.guest_options = &host->guest_options,
-		.uid = getuid(),
-		.gid = getgid(),
+		.uid = options->uid,
+		.gid = options->gid,
 	};
 	mirror_set_init(&host->mirrors);
 }

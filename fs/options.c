@@ -47,6 +47,7 @@ const char options_help[] =
 	"    -o local_net           a local: sandbox keeps the network\n"
 	"    -o ro                  change nothing\n"
 	"    -o nonempty            mount over a directory that is not empty\n"
+	"    -o uid=UID, gid=GID    whom files belong to instead of you\n"
 	"    -o allow_other         let other users in, as far as the modes of the files allow\n"
 	"    -o allow_root, default_permissions, fsname=NAME, noexec, noatime\n"
 	"                           as in mount.fuse3(8); nosuid and nodev are always on\n";
@@ -91,8 +92,10 @@ static const char *const ignored[] = {
 
 /* Those that take a value, as they are written. */
 static const char *const valued[] = {
-	"timeout=SECONDS", "attr_timeout=SECONDS", "max_connections=N", "symlinks=safe|raw",
-	"idmap=user|none", "agent=auto|never",     "fsname=NAME",       "subtype=vsockfs",
+	"timeout=SECONDS",   "attr_timeout=SECONDS", "max_connections=N",
+	"symlinks=safe|raw", "idmap=user|none",      "agent=auto|never",
+	"fsname=NAME",       "subtype=vsockfs",      "uid=UID",
+	"gid=GID",
 };
 
 static const struct flag *find_flag(const char *name)
@@ -141,6 +144,18 @@ static int parse_choice(const char *name, const char *text, const char *no, cons
 	return 0;
 }
 
+/* Of a user or a group; the last number means none. */
+static int parse_id(const char *name, const char *text, unsigned *out, struct error *err)
+{
+	char *end = NULL;
+	unsigned long long value = isdigit((unsigned char)*text) ? strtoull(text, &end, 10) : 0;
+
+	if (!end || *end || value >= UINT32_MAX)
+		return error_set(err, EINVAL, "%s=%s: give a number, as `id` shows it", name, text);
+	*out = (unsigned)value;
+	return 0;
+}
+
 static int parse_connections(const char *text, int *out, struct error *err)
 {
 	char *end = NULL;
@@ -172,6 +187,10 @@ static int parse_value(struct options *out, const char *name, const char *value,
 		return parse_seconds(name, value, 0, &out->attr_timeout, err);
 	if (!strcmp(name, "max_connections"))
 		return parse_connections(value, &out->max_connections, err);
+	if (!strcmp(name, "uid"))
+		return parse_id(name, value, &out->uid, err);
+	if (!strcmp(name, "gid"))
+		return parse_id(name, value, &out->gid, err);
 	if (!strcmp(name, "symlinks"))
 		return parse_choice(name, value, "safe", "raw", &out->raw_symlinks, err);
 	if (!strcmp(name, "idmap"))
@@ -369,7 +388,11 @@ int options_parse(int argc, char *const argv[], struct options *out, struct erro
 	size_t count = 0;
 	int rc = 0;
 
-	*out = (struct options){ .timeout = 10, .attr_timeout = 1, .max_connections = 1 };
+	*out = (struct options){ .timeout = 10,
+				 .attr_timeout = 1,
+				 .max_connections = 1,
+				 .uid = getuid(),
+				 .gid = getgid() };
 	if (!words)
 		return error_set(err, ENOMEM, "out of memory");
 	for (int i = 1; i < argc && !rc;) {

@@ -26,6 +26,7 @@ struct options {
 	double timeout;      /* seconds; 10 */
 	double attr_timeout; /* seconds; 1 */
 	int max_connections; /* 1 */
+	unsigned uid, gid;   /* whom the files belong to; the caller's */
 	bool raw_symlinks, guest_ids, sync_write, local_net, no_agent;
 	bool read_only, no_exec, no_atime;
 	bool allow_other, allow_root, default_permissions;

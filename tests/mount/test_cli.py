@@ -1,6 +1,7 @@
 """The command line: help, options, several guests, fstab, the background, one-line failures."""
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -306,6 +307,23 @@ def test_others_get_what_the_modes_allow(yard):
         assert not other(script), script
     assert sorted(os.listdir(m.w)) == ["open", "shut"]
     put(m.g / "ctl", "sync\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_root_mounts_for_another_user(yard):
+    nobody = pwd.getpwnam("nobody")
+    m = yard.mount(yard.guest("local"), ["allow_other", f"uid={nobody.pw_uid}",
+                                         f"gid={nobody.pw_gid}"])
+    yard.folder.chmod(0o755)
+    m.point.parent.chmod(0o755)
+    script = f"echo x > {m.w}/new && mkdir {m.g}/exec/x && echo 'run ls' > {m.g}/exec/x/ctl"
+    for user, rightly in (("daemon", False), ("nobody", True)):
+        done = subprocess.run(["bash", "-c", script], cwd="/", user=user, group=user if user == "daemon"
+                              else nobody.pw_gid, extra_groups=[], check=False,
+                              capture_output=True, timeout=PATIENCE)
+        assert (done.returncode == 0) == rightly, done
+    assert text(m.g / "exec/x/stdout") == "new\n"
+    assert os.stat(m.w / "new").st_uid == nobody.pw_uid
 
 
 @pytest.mark.parametrize("network", [False, True])

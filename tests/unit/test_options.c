@@ -77,6 +77,10 @@ static void all_options(void **state)
 	options_free(&options);
 	assert_int_equal(parse("-o allow_root unix:/a /mnt", &options, &err), 0);
 	assert_true(options.allow_root && !options.default_permissions);
+	assert_true(options.uid == getuid() && options.gid == getgid());
+	options_free(&options);
+	assert_int_equal(parse("-o uid=1000,gid=4294967294 unix:/a /mnt", &options, &err), 0);
+	assert_true(options.uid == 1000 && options.gid == 4294967294);
 	options_free(&options);
 }
 
@@ -190,6 +194,11 @@ static const struct refusal refusals[] = {
 	{ "-o nofail=yes unix:/a /m", "nofail takes no value" },
 	{ "-o fsname unix:/a /m", "fsname needs a value" },
 	{ "-o fsname= unix:/a /m", "fsname= is empty" },
+	{ "-o uid unix:/a /m", "uid needs a value: uid=UID" },
+	{ "-o uid=me unix:/a /m", "uid=me: give a number" },
+	{ "-o gid=-1 unix:/a /m", "gid=-1: give a number" },
+	{ "-o gid=4294967295 unix:/a /m", "gid=4294967295: give a number" },
+	{ "-o uid=1x unix:/a /m", "uid=1x: give a number" },
 	{ "bogus /m", "bogus" },
 	{ "ctl=unix:/a /m", "ctl" },
 };
@@ -216,6 +225,8 @@ static void help_names_every_option(void **state)
 		"max_connections=",
 		"symlinks=",
 		"idmap=",
+		"uid=",
+		"gid=",
 		"sync_write",
 		"local_net",
 		"ro ",
