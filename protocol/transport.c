@@ -249,10 +249,11 @@ static bool is_ok(const char *line)
 static int bridge_refused(const struct dial *dial, int code, struct error *err)
 {
 	if (dial->len)
-		return error_set(err, code,
-				 "the bridge did not connect port %u, it said '%s': is the agent "
-				 "running in the guest?",
-				 dial->port, dial->line);
+		return error_set(err, code, "the bridge did not connect port %u, it said '%s': %s",
+				 dial->port, dial->line,
+				 dial->line[0] == '{' ?
+					 "is it an agent's own socket? that is unix:PATH" :
+					 "is the agent running in the guest?");
 	return error_set(err, code,
 			 "the bridge closed without connecting port %u, it said nothing: is the "
 			 "agent running in the guest?",

@@ -177,6 +177,7 @@ static void test_bridge_that_refuses(void **state)
 		{ "NOK 12\n", -ECONNREFUSED, "'NOK 12'" },
 		{ "\n", -ECONNREFUSED, "nothing" },
 		{ "\033[2Jnow\n", -ECONNREFUSED, "'?[2Jnow'" },
+		{ "{\"error\": \"?\"}\n", -ECONNREFUSED, "that is unix:PATH" },
 	};
 
 	(void)state;
