@@ -2,7 +2,8 @@
  * vndir.c - listings: filled in order, read in order, of any size that a guest likes to say.
  *
  * An entry is a struct record and its name.  What does not fit in memory goes to a file, which nobody
- * changes any more; where an entry is is known for each MARK_EVERY-th only.
+ * changes any more; where an entry is is known for each MARK_EVERY-th only.  Memory is taken in steps: the
+ * first is there for every listing, the others as long as all listings together have left some.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,11 +11,15 @@
 #include <unistd.h>
 
 #include "fs/vnode.h"
+#include "protocol/budget.h"
 #include "protocol/cleanup.h"
 #include "protocol/tempfile.h"
 
 #define MARK_EVERY 128
 #define WINDOW (32u << 10)
+#define STEP (16u << 10)
+
+static struct budget steps = { .max = LIMIT_LISTINGS_MEMORY };
 
 /* What stands before each name. */
 struct record {
@@ -37,6 +42,19 @@ static int write_all(int fd, const char *bytes, size_t len, uint64_t offset)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+/* Whether LEN more bytes may be in memory. */
+static bool has_room(struct vn_dir *dir, size_t len)
+{
+	while (dir->tail.len + len > dir->tail.max) {
+		if (dir->tail.max == LIMIT_LISTING_MEMORY)
+			return false;
+		if (dir->tail.max && !budget_take(&steps, STEP))
+			return false;
+		dir->tail.max += STEP;
+	}
+	return true;
 }
 
 /* All that is in memory goes to the file. */
@@ -87,8 +105,7 @@ int vn_dir_add(struct vn_dir *dir, const char *name, const struct vn_attr *attr,
 		return -EOVERFLOW;
 	if (len > LIMIT_NAME)
 		return -ENAMETOOLONG;
-	dir->tail.max = LIMIT_LISTING_MEMORY;
-	if (dir->tail.len + sizeof(record) + len > LIMIT_LISTING_MEMORY)
+	if (!has_room(dir, sizeof(record) + len))
 		rc = spool(dir);
 	if (rc == 0)
 		rc = mark(dir);
@@ -106,6 +123,8 @@ void vn_dir_free(struct vn_dir *dir)
 {
 	if (dir->spooled)
 		close(dir->spool);
+	if (dir->tail.max > STEP)
+		budget_give(&steps, dir->tail.max - STEP);
 	buf_free(&dir->tail);
 	free(dir->marks);
 	*dir = (struct vn_dir){ 0 };

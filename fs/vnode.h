@@ -52,8 +52,8 @@ struct vn_file {
 
 /*
  * A directory's contents at one moment, filled by ops->list, read in order.  It is the guest
- * that says how many they are: LIMIT_LISTING_MEMORY of them is in memory, and what is more in a
- * file without a name (protocol/tempfile.h).
+ * that says how many they are: LIMIT_LISTING_MEMORY of them is in memory (less, where there are many listings:
+ * LIMIT_LISTINGS_MEMORY), and what is more in a file without a name (protocol/tempfile.h).
  */
 struct vn_dirent {
 	char name[LIMIT_NAME + 1];

@@ -26,6 +26,7 @@
 #define LIMIT_SYMLINK_TARGET 4095             /* target of a symbolic link */
 #define LIMIT_LISTING_ENTRIES (4u << 20)      /* entries of one listing */
 #define LIMIT_LISTING_MEMORY (256u << 10)     /* of one that is kept; more is in a file */
+#define LIMIT_LISTINGS_MEMORY (16u << 20)     /* of all that are kept */
 #define LIMIT_HANDSHAKE_LINE 128              /* a bridge's answer to CONNECT */
 #define LIMIT_TEXT_FILE (1u << 20)            /* read_workspace_file, write_workspace_file */
 #define LIMIT_SHELL_READ 65536                /* characters of one read_shell */

@@ -127,6 +127,12 @@ def endless(talk):
     talk.pour(page.replace(mark, b"%010d" % number) for number in itertools.count())
 
 
+def half(talk):
+    """As much as the credit allows, and never the end."""
+    for page in range(2):
+        talk.data(b"".join(entry(b"%d%05d" % (page, number), b"t" * 200) for number in range(400)))
+
+
 def one_by_one(talk):
     """Each answer has one more name, and says that there are others."""
     name = b"%020d" % (int(talk.values[2] or 0) + 1)
@@ -224,6 +230,7 @@ WAYS = {
     "listed-torn": ("LIST", says(0, b"", data=entry(b"f")[:-1])),
     "listed-no-further": ("LIST", says(1, b"")),
     "listed-endless": ("LIST", endless),
+    "listed-half": ("LIST", half),
     "listed-one-by-one": ("LIST", one_by_one),
     "over-credit": ("LIST", over_credit),
     "behind-the-end": ("LIST", behind_the_end),
@@ -238,6 +245,8 @@ WAYS = {
     "type-disk": ("STAT", attributes(mode=stat.S_IFBLK | 0o666, rdev=os.makedev(8, 0))),
     "type-other": ("STAT", attributes(mode=stat.S_IFDIR | 0o755)),
     "root-of-a-file": ("ROOT", attributes(mode=stat.S_IFREG | 0o644)),
+    "opened-never": ("OPEN", silent),
+    "closed-never": ("CLOSE", silent),
     "opened-other-type": ("OPEN", lambda talk: talk.honest(mode=stat.S_IFDIR | 0o755)),
     "made-other-type": ("MKDIR", lambda talk: talk.answer(Attr(ino=5, mode=stat.S_IFREG | 0o644))),
     "attributes-short": ("STAT", body(b"x" * 95)),
@@ -288,6 +297,7 @@ WAYS = {
 
     "output-over": ("STREAM", output_over),
     "output-ahead": ("STREAM", members(next=2**63 - 1)),
+    "output-skips": ("STREAM", members(next=10**12)),
     "output-back": ("STREAM", members(next=0)),
     "output-before": ("STREAM", members(next=-5)),
     "state-controls": ("COMMAND_STATUS", members(state="run\x1b[31m\nning")),
@@ -296,6 +306,8 @@ WAYS = {
     "exit-code-huge": ("COMMAND_STATUS", members(exit_code=10**18)),
     "process-array": ("COMMAND_STATUS", body(b"[1, 2]")),
     "process-deep": ("COMMAND_STATUS", body(b"[" * 100000)),
+    "service-state-controls": ("SERVICE_START", members(state="up\x1b[2J")),
+    "service-command-huge": ("SERVICE_START", members(command="\x1b" * (MAX_BODY // 8))),
     "shell-state-controls": ("STREAM", statuses(state="\x1b]0;x\x07")),
     "input-took-more": ("SHELL_WRITE", says(U32)),
     "input-took-none": ("SHELL_WRITE", says(0)),
@@ -306,7 +318,7 @@ WAYS = {
 
 
 class HostileAgent(SmallAgent):
-    """Serves WORKSPACE as SmallAgent does, with files, one command and one shell besides."""
+    """Serves WORKSPACE as SmallAgent does, with files, one command, shell and service besides."""
 
     def __init__(self, path, workspace):
         self.way, self.struck = None, 0
@@ -404,6 +416,15 @@ class HostileAgent(SmallAgent):
 
     def do_command_forget(self, _asked):
         return [{}], b""
+
+    def do_service_start(self, asked):
+        return [self.status(command=asked["command"])], b""
+
+    def do_service_status(self, _asked):
+        raise OSError(errno.ENOENT, "no such service")
+
+    def do_service_stop(self, _asked):
+        return [self.status(state="stopped", exit_code=0)], b""
 
     def do_shell_open(self, _asked):
         return [self.status()], b""

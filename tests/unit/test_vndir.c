@@ -108,6 +108,33 @@ static void from_any_place_on(void **state)
 	vn_dir_free(&dir);
 }
 
+/* Many that are kept have no more memory than there is for all, and what they gave back is there again. */
+static void many_share_what_there_is(void **state)
+{
+	static struct vn_dir dirs[200];
+	struct vn_dir_reader reader;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		size_t total = 0, in_memory = 0;
+
+		for (int i = 0; i < 200; i++) {
+			fill(&dirs[i], 600);
+			total += dirs[i].tail.room;
+			in_memory += dirs[i].spooled == 0;
+		}
+		assert_true(total <= LIMIT_LISTINGS_MEMORY + 200 * ((16 << 10) + 1));
+		assert_in_range(in_memory, 60, 199);
+		for (int i = 0; i < 200; i++) {
+			assert_int_equal(vn_dir_seek(&reader, &dirs[i], 0), 0);
+			for (int k = 0; k < 600; k++)
+				expect(&reader, k);
+			vn_dir_done(&reader);
+			vn_dir_free(&dirs[i]);
+		}
+	}
+}
+
 static void there_is_a_ceiling(void **state)
 {
 	struct vn_dir dir = { .count = LIMIT_LISTING_ENTRIES };
@@ -150,9 +177,8 @@ static void nowhere_to_put_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_put_in_comes_out),
-		cmocka_unit_test(from_any_place_on),
-		cmocka_unit_test(there_is_a_ceiling),
+		cmocka_unit_test(what_is_put_in_comes_out), cmocka_unit_test(from_any_place_on),
+		cmocka_unit_test(many_share_what_there_is), cmocka_unit_test(there_is_a_ceiling),
 		cmocka_unit_test(nowhere_to_put_it),
 	};
 
