@@ -71,7 +71,7 @@ struct vn_dir {
 	struct buf tail;
 	uint64_t spooled;
 	int spool;       /* open where spooled is not 0 */
-	uint64_t *marks; /* where each so-and-so-manieth entry begins */
+	uint64_t *marks; /* where every MARK_EVERY-th entry begins (vndir.c) */
 	size_t mark_room;
 };
 
