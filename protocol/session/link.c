@@ -208,9 +208,10 @@ static int get_made(struct link *link, const struct call *call, struct error *er
 		return detached(err);
 	if (!call_remaining_ms(call))
 		return too_late(0, err);
-	if (link->making)
-		return await(link, call, err);
+	/* First: where the guest is gone, it is a probe that makes one. */
 	rc = guest_admit(link->guest, err);
+	if (rc == 0 && link->making)
+		return await(link, call, err);
 	if (rc == 0 && link->why.code && call_now() - link->ended_at < PAUSE &&
 	    link_heard_at(link) < link->ended_at)
 		rc = error_copy(err, &link->why);
@@ -323,12 +324,16 @@ uint64_t link_epoch(struct link *link)
 void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *said)
 {
 	int64_t timeout = (int64_t)(link->guest->options.timeout * (double)NSEC_PER_SEC);
-	int64_t waited = call_now() - since;
+	int64_t heard = link_heard_at(link), waited;
 	struct error why;
 
 	guest_health_note(link->guest, said);
+	/* An answer to what was asked before may have been read since only. */
+	if (heard > since)
+		since = heard;
+	waited = call_now() - since;
 	/* A caller's deadline is a moment shorter than what it was made from. */
-	if (waited < timeout - timeout / 10 || link_heard_at(link) > since)
+	if (waited < timeout - timeout / 10)
 		return;
 	pthread_mutex_lock(&link->lock);
 	if (link->mux == mux && !link->ended && !mux_dead(mux)) {

@@ -28,30 +28,40 @@ static void asked(struct link *link)
 }
 
 /* Seconds that the answer took, if it can only be that to the one call there was; else -1. */
-static double heard(struct link *link)
+static double took(struct link *link)
 {
-	int64_t now = call_now();
-	double took = -1;
+	double seconds = -1;
 
 	lock(link);
 	if (link->unanswered == 1 && link->asked_at)
-		took = (double)(now - link->asked_at) / (double)NSEC_PER_SEC;
+		seconds = (double)(call_now() - link->asked_at) / (double)NSEC_PER_SEC;
+	unlock(link);
+	return seconds;
+}
+
+static void heard(struct link *link)
+{
+	int64_t now = call_now();
+
+	lock(link);
 	if (link->unanswered)
 		link->unanswered--;
 	link->asked_at = link->unanswered ? now : 0;
 	link->heard_at = now;
 	unlock(link);
-	return took;
 }
 
 void link_beat(void *arg, bool news)
 {
 	struct link *link = arg;
 
-	if (news)
-		guest_health_ok(link->guest, heard(link));
-	else
+	if (!news) {
 		asked(link);
+		return;
+	}
+	/* In this order: what is unanswered still is so since the guest's answer, not since before it. */
+	guest_health_ok(link->guest, took(link));
+	heard(link);
 }
 
 void link_beat_reset(struct link *link)

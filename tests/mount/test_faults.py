@@ -260,6 +260,27 @@ def test_gone_and_back(yard, kind):
     assert (guest.workspace / "g").read_text() == "after"
 
 
+@pytest.mark.parametrize("kind", ["unix", "line", "firecracker"])
+def test_a_guest_that_stands_still_costs_the_timeout_once(yard, kind):
+    """Whatever was answered right before it, and while somebody asks whether it is back."""
+    guest = yard.guest(kind)
+    m = yard.mount(guest, ["timeout=4"])
+    m.allow_output(r"box|guest")
+    put(m.w / "f", "before")
+    assert get(m.w / "f") == b"before"  # the answer to its close is still to be read
+    guest.freeze()
+    with pytest.raises(OSError) as caught:
+        os.open(m.w / "f", os.O_RDONLY)
+    assert caught.value.errno in (errno.ETIMEDOUT, errno.ENOTCONN)
+    assert keyed(m.g / "status")["state"] == "gone"
+    started = time.monotonic()
+    for _ in range(5):
+        with fails(errno.ENOTCONN):
+            os.listdir(m.w)
+    assert time.monotonic() - started < 3
+    guest.freeze(False)
+
+
 @pytest.mark.parametrize("kind", ["unix", "line", "firecracker", "reference"])
 def test_a_guest_that_stood_still(yard, kind):
     """Asked for a new session meanwhile, too; and nothing of that is in the way later."""
