@@ -86,9 +86,9 @@ static int take_quoted(const char **in, char **out, char quote, struct error *er
 }
 
 /*
- * Takes one word at *IN, blanks before it included, unquoted to *OUT and ended by a NUL there.  A word
- * never grows by unquoting, so *OUT may run over the same bytes behind *IN.
- * Returns 1, 0 at the end of the line, or -EINVAL.
+ * Takes one word at *IN, blanks before it included, unquoted to *OUT and ended by a NUL there.  A
+ * word never grows by unquoting, so *OUT may run over the same bytes behind *IN. Returns 1, 0 at
+ * the end of the line, or -EINVAL.
  */
 static int take_word(const char **in, char **out, const char **word, struct error *err)
 {

@@ -27,7 +27,10 @@ struct vnode *ctl_root(struct ctl *ctl);
 int ctl_attach(struct ctl *ctl, const struct call *call, const struct address *address,
 	       struct error *err);
 
-/* Detaches every guest: stops pollers, finishes parked reads with -ENOTCONN, closes shells, forgets commands. */
+/*
+ * Detaches every guest: stops pollers, finishes parked reads with -ENOTCONN, closes shells, forgets
+ * commands.
+ */
 void ctl_shutdown(struct ctl *ctl, const struct call *call);
 void ctl_free(struct ctl *ctl);
 

@@ -210,8 +210,8 @@ static int verb_timeout(struct object *object, const struct call *call, const st
 }
 
 /*
- * The command is RUN's from now on; who waits is served by the poller.  NULL, NULL: it could not be started, and
- * the exit code of the one before must not be taken for its.
+ * The command is RUN's from now on; who waits is served by the poller.  NULL, NULL: it could not be
+ * started, and the exit code of the one before must not be taken for its.
  */
 static void set_run(struct exec *exec, struct exec_run *run, char *command)
 {
@@ -284,7 +284,9 @@ static int wait_for_end(struct object *object, const struct call *call, struct e
 		if (rc < 0)
 			return error_set(err, -rc, "it was removed while it ran");
 		rc = exec_refresh(exec, &within, err);
-		/* One late answer is no reason to give up; a guest that is gone says ENOTCONN next. */
+		/*
+		 * One late answer is no reason to give up; a guest that is gone says ENOTCONN next.
+		 */
 		if (rc == 0 || rc == -ETIMEDOUT)
 			rc = has_ended(exec) ? 0 : call_sleep(&forever, pause);
 		if (rc == -EINTR)

@@ -45,8 +45,8 @@ struct exec_run *exec_get_run(struct exec *exec);
 void exec_put_run(struct exec_run *run);
 
 /*
- * Asks the guest how the command is, while it runs.  One that the guest does not know any more has ended: that is no
- * error here, and its sentence is in `error`.
+ * Asks the guest how the command is, while it runs.  One that the guest does not know any more has
+ * ended: that is no error here, and its sentence is in `error`.
  */
 int exec_refresh(struct exec *exec, const struct call *call, struct error *err);
 

@@ -123,7 +123,9 @@ static int64_t stdin_size(struct object *object, int which)
 	return bytes;
 }
 
-/* object.lock held.  The temporary file, made when it is first needed; -EBUSY while it is in use. */
+/*
+ * object.lock held.  The temporary file, made when it is first needed; -EBUSY while it is in use.
+ */
 static int stdin_file(struct exec *exec)
 {
 	int fd;

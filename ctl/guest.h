@@ -36,7 +36,9 @@ struct cguest *cguest_of(struct object *object);
 struct poller *cguest_poller(struct object *object);
 struct guest *cguest_guest(struct object *object);
 
-/* A request's deadline: the guest's `timeout`, plus EXTRA seconds that the request itself may take. */
+/*
+ * A request's deadline: the guest's `timeout`, plus EXTRA seconds that the request itself may take.
+ */
 struct call cguest_call(struct cguest *guest, struct cancel *cancel);
 struct call cguest_call_long(struct cguest *guest, struct cancel *cancel, double extra);
 

@@ -49,8 +49,8 @@ struct poller {
 void poller_init(struct poller *poller, struct guest *guest);
 
 /*
- * Polls OBJECT soon, and then until its poll says POLLER_DONE.  Cheap when it is
- * already watched (the interval starts anew).  -ENOTCONN once stopped, -EAGAIN when no thread can be made.
+ * Polls OBJECT soon, and then until its poll says POLLER_DONE.  Cheap when it is already watched
+ * (the interval starts anew).  -ENOTCONN once stopped, -EAGAIN when no thread can be made.
  */
 int poller_watch(struct poller *poller, struct object *object);
 

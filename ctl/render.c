@@ -99,7 +99,10 @@ static void begin_character(struct render *render, unsigned char c, struct buf *
 	render->raw_len = 1;
 }
 
-/* A character must be as short as it can be, and no surrogate: else it would not come out as it came. */
+/*
+ * A character must be as short as it can be, and no surrogate: else it would not come out as it
+ * came.
+ */
 static int well_formed(uint32_t cell, unsigned bytes)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -35,8 +35,8 @@ bool service_runs(const struct proc_service *service);
 void service_update(struct service *service, struct proc_service *fresh);
 
 /*
- * Asks the guest, if it has the service.  -ENOENT from it makes the service new again, and is no error but for those
- * who wait for its end.
+ * Asks the guest, if it has the service.  -ENOENT from it makes the service new again, and is no
+ * error but for those who wait for its end.
  */
 int service_refresh(struct service *service, const struct call *call, struct error *err);
 

@@ -107,7 +107,9 @@ static ssize_t read_log(struct object *object, int which, const struct call *cal
 	bool known, starting;
 	ssize_t got;
 
-	/* Also while it starts: a slow start is when people look.  The guest may not know it yet. */
+	/*
+	 * Also while it starts: a slow start is when people look.  The guest may not know it yet.
+	 */
 	pthread_mutex_lock(&object->lock);
 	known = self(object)->known;
 	starting = self(object)->starting;

@@ -17,7 +17,9 @@
 
 /* One request's worth of output; characters of up to four bytes. */
 #define FETCH_BYTES ((size_t)LIMIT_SHELL_READ * 4)
-/* Requests of one fetch: a shell that writes faster than we read does not hold a caller for ever. */
+/*
+ * Requests of one fetch: a shell that writes faster than we read does not hold a caller for ever.
+ */
 #define FETCH_ROUNDS 64
 
 /* An agent takes up to 5 s to end a shell that does not want to. */
@@ -167,7 +169,10 @@ static void set_in_guest(struct shell *shell, bool there)
 	pthread_mutex_unlock(&shell->job.object.lock);
 }
 
-/* What the guest says of the shell.  SHELL_STOPPED only with all its output, so that cons ends last. */
+/*
+ * What the guest says of the shell.  SHELL_STOPPED only with all its output, so that cons ends
+ * last.
+ */
 static void set_state(struct shell *shell, const struct proc_shell *fresh, bool drained)
 {
 	struct object *object = &shell->job.object;
@@ -190,7 +195,9 @@ static void set_state(struct shell *shell, const struct proc_shell *fresh, bool 
 #define RENDER_BYTES ((size_t)256)
 #define RENDER_LINES (RENDER_BYTES * (LIMIT_TEXT_LINE * 4 + 1))
 
-/* object.lock held.  The finished lines go into the spool; a cursor movement can make a long one. */
+/*
+ * object.lock held.  The finished lines go into the spool; a cursor movement can make a long one.
+ */
 static void render_output(struct shell *shell, const char *bytes, size_t len)
 {
 	while (len > 0) {
@@ -211,7 +218,9 @@ static int add_output(struct shell *shell, const char *bytes, size_t len)
 
 	pthread_mutex_lock(&shell->job.object.lock);
 	rc = spool_append(&shell->output, bytes, len);
-	/* `text` may miss something where the disk is full; fetching it again would show it twice. */
+	/*
+	 * `text` may miss something where the disk is full; fetching it again would show it twice.
+	 */
 	if (rc == 0)
 		render_output(shell, bytes, len);
 	pthread_mutex_unlock(&shell->job.object.lock);
@@ -237,7 +246,10 @@ static ssize_t fetch_some(struct shell *shell, const struct call *call, char *by
 	return got;
 }
 
-/* A guest that does not know the shell any more: its agent was started anew.  The shell is gone with it. */
+/*
+ * A guest that does not know the shell any more: its agent was started anew.  The shell is gone
+ * with it.
+ */
 static void lost(struct shell *shell)
 {
 	struct proc_shell fresh;

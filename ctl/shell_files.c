@@ -103,7 +103,9 @@ static int64_t size(struct object *object, int which)
 	return bytes;
 }
 
-/* What has been fetched stays readable when the guest is gone: only an interrupt is an error here. */
+/*
+ * What has been fetched stays readable when the guest is gone: only an interrupt is an error here.
+ */
 static int refresh(struct object *object, const struct call *call)
 {
 	return shell_fetch(self(object), call, NULL) == -EINTR ? -EINTR : 0;

@@ -1,15 +1,14 @@
 /*
  * tree.h - directories of control files: tables of what is in them, and the nodes.
  *
- * An object is one directory: the root, a guest, a collection (services,
- * shells, exec), a service, a shell, a command.  What it shows is a row in its
- * type's table of files, so adding a file is adding a row; a class of files
- * is a vnode_ops (text_ops, ctl_ops, stream_ops, ...).  Beside its files a directory may have members, which
- * are objects of their own.
+ * An object is one directory: the root, a guest, a collection (services, shells, exec), a service,
+ * a shell, a command.  What it shows is a row in its type's table of files, so adding a file is
+ * adding a row; a class of files is a vnode_ops (text_ops, ctl_ops, stream_ops, ...).  Beside its
+ * files a directory may have members, which are objects of their own.
  *
- * Lifetime.  An object is counted; each of its nodes that is alive holds one reference, and so
- * does its directory, from tree_add to tree_retire.  Retiring takes it out of the directory and marks it gone:
- * from then on everything about it answers with that errno.
+ * Lifetime.  An object is counted; each of its nodes that is alive holds one reference, and so does
+ * its directory, from tree_add to tree_retire.  Retiring takes it out of the directory and marks it
+ * gone: from then on everything about it answers with that errno.
  *
  * Locks.  object->lock guards what it says and the type's own state; it is
  * held for moments, never over a request.  object->verbs serialises verbs and may be
@@ -50,7 +49,10 @@ struct file_type {
 		    struct error *err);
 	const struct stream_type *stream;     /* stream_ops */
 	const struct blocking_type *blocking; /* blocking_ops */
-	/* Instead of a file of its own, another directory: a reference to it, or NULL when it is gone. */
+	/*
+	 * Instead of a file of its own, another directory: a reference to it, or NULL when it is
+	 * gone.
+	 */
 	struct vnode *(*place)(struct object *object);
 };
 
@@ -147,12 +149,15 @@ struct object *tree_member(struct object *dir, const char *name);
 struct object *tree_any_member(struct object *dir);
 /* References to all members, owned array; -ENOMEM. */
 int tree_members(struct object *dir, struct object ***out, size_t *count);
-/* Takes OBJECT out of its directory and ends it; GONE is a positive errno.  Once; later calls do nothing. */
+/*
+ * Takes OBJECT out of its directory and ends it; GONE is a positive errno.  Once; later calls do
+ * nothing.
+ */
 void tree_retire(struct object *object, int gone);
 
 /*
- * The error file.  A failed verb's sentence is recorded with the lines that tree_set_detail left for
- * it (ownership taken, NULL allowed); ERR NULL clears.
+ * The error file.  A failed verb's sentence is recorded with the lines that tree_set_detail left
+ * for it (ownership taken, NULL allowed); ERR NULL clears.
  */
 void tree_set_detail(struct object *object, char *detail);
 void tree_set_error(struct object *object, const struct error *err);

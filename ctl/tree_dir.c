@@ -101,7 +101,9 @@ static struct vnode *known_child(struct object *object, const char *name)
 
 static int child_attr(struct vnode *vnode, const struct call *call, struct vn_attr *attr)
 {
-	/* Control files: without a question; the kernel asks for the attributes when it needs them. */
+	/*
+	 * Control files: without a question; the kernel asks for the attributes when it needs them.
+	 */
 	if (vnode->ops->drop == tree_drop) {
 		fill_attr(node_of(vnode), attr);
 		return 0;
@@ -204,7 +206,10 @@ static int dir_list(struct vnode *vnode, const struct call *call, struct vn_dir 
 	return rc < 0 ? rc : list_members(dir, out);
 }
 
-/* Where the sentence of a failed mkdir or rmdir in DIR goes: the guest's error file, or the mount's. */
+/*
+ * Where the sentence of a failed mkdir or rmdir in DIR goes: the guest's error file, or the
+ * mount's.
+ */
 static void tell(struct object *dir, const char *what, const char *name, int rc, struct error *err)
 {
 	struct cguest *guest = cguest_of(dir);

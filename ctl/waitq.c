@@ -173,7 +173,9 @@ static void cancelled(void *arg, struct vn_req *req)
 	end_waiters(arg, NULL, req, EINTR);
 }
 
-/* Arms WAITER, which is in the queue, and lets it try at once: what came meanwhile is not missed. */
+/*
+ * Arms WAITER, which is in the queue, and lets it try at once: what came meanwhile is not missed.
+ */
 static void arm(struct waitq *queue, struct waiter *waiter)
 {
 	struct waiter *done = NULL, **link;

@@ -7,7 +7,8 @@
  * an interrupt, waitq_close and the reader's release compete to take it
  * out under the queue's lock, and the one that did finishes it with no lock held.
  *
- * `take` and `ready` run under the queue's lock; they may take object->lock, nothing else, and never block.
+ * `take` and `ready` run under the queue's lock; they may take object->lock, nothing else, and
+ * never block.
  */
 #ifndef VSOCKFS_CTL_WAITQ_H
 #define VSOCKFS_CTL_WAITQ_H

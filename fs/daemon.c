@@ -46,7 +46,10 @@ static _Noreturn void wait_for_verdict(int fd)
 		fprintf(stderr, "vsockfs: the daemon ended before the mount was ready; "
 				"run it with -f to see why\n");
 	fflush(stderr);
-	/* The daemon lets its guests finish their answers, for at most the timeout: no reason to wait here. */
+	/*
+	 * The daemon lets its guests finish their answers, for at most the timeout: no reason to
+	 * wait here.
+	 */
 	_exit(1);
 }
 

@@ -15,7 +15,9 @@
 
 struct dirsnap;
 
-/* Takes over what is in LISTING, made at TAKEN (call_now); one reference.  NULL when out of memory. */
+/*
+ * Takes over what is in LISTING, made at TAKEN (call_now); one reference.  NULL when out of memory.
+ */
 struct dirsnap *dirsnap_new(struct vn_dir *listing, int64_t taken);
 struct dirsnap *dirsnap_ref(struct dirsnap *snap);
 void dirsnap_unref(struct dirsnap *snap); /* or NULL */

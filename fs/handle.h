@@ -29,7 +29,9 @@ struct handle_set {
 
 void handle_set_init(struct handle_set *set);
 
-/* Releases and frees all that is left, within TIMEOUT seconds each; nobody else uses SET any more. */
+/*
+ * Releases and frees all that is left, within TIMEOUT seconds each; nobody else uses SET any more.
+ */
 void handle_set_close(struct handle_set *set, double timeout);
 
 /* An empty handle, in no set yet.  NULL when out of memory. */

@@ -42,8 +42,8 @@ static void on_wake(int number)
 }
 
 /*
- * Once the connection has ended the kernel says ENODEV, but ECONNABORTED to who was just taking a request.
- * libfuse knows only the first for an end, and complains on stderr of the other.
+ * Once the connection has ended the kernel says ENODEV, but ECONNABORTED to who was just taking a
+ * request. libfuse knows only the first for an end, and complains on stderr of the other.
  */
 static ssize_t read_request(int fd, void *bytes, size_t len, void *arg)
 {

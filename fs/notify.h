@@ -27,8 +27,8 @@ void notify_free(struct notify *notify);
 int notify_inode(struct notify *notify, uint64_t id, bool data);
 
 /*
- * The node's attributes, by the time that it returns: for an operation that is about to be answered.
- * It waits for nothing in the kernel, which has no contents to drop.
+ * The node's attributes, by the time that it returns: for an operation that is about to be
+ * answered. It waits for nothing in the kernel, which has no contents to drop.
  */
 void notify_attr_now(struct notify *notify, uint64_t id);
 

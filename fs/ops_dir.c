@@ -130,8 +130,8 @@ static bool add_plus(fuse_req_t fuse, struct op *op, struct page *page,
 }
 
 /*
- * Fills PAGE with what is from POSITION on.  0, or a negative errno where the first entry could not be
- * had: behind others the kernel comes again for it.
+ * Fills PAGE with what is from POSITION on.  0, or a negative errno where the first entry could not
+ * be had: behind others the kernel comes again for it.
  */
 static int fill_page(fuse_req_t fuse, struct op *op, struct page *page, const struct dirsnap *snap,
 		     uint64_t position, bool plus)

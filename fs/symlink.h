@@ -16,7 +16,9 @@
 
 #include <stddef.h>
 
-/* 1 if PATH, below the workspace, is a real directory and no link; 0 if not; or a negative errno. */
+/*
+ * 1 if PATH, below the workspace, is a real directory and no link; 0 if not; or a negative errno.
+ */
 typedef int (*symlink_is_dir_fn)(void *arg, const char *path);
 
 /*

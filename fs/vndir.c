@@ -1,9 +1,10 @@
 /*
  * vndir.c - listings: filled in order, read in order, of any size that a guest likes to say.
  *
- * An entry is a struct record and its name.  What does not fit in memory goes to a file, which nobody
- * changes any more; where an entry is is known for each MARK_EVERY-th only.  Memory is taken in steps: the
- * first is there for every listing, the others as long as all listings together have left some.
+ * An entry is a struct record and its name.  What does not fit in memory goes to a file, which
+ * nobody changes any more; where an entry is is known for each MARK_EVERY-th only.  Memory is taken
+ * in steps: the first is there for every listing, the others as long as all listings together have
+ * left some.
  */
 #include <errno.h>
 #include <stdlib.h>

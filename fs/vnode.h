@@ -39,7 +39,7 @@ struct vn_poll;
 
 struct vn_attr {
 	struct stat st;
-	double valid; /* seconds the kernel may believe this, and the name that led here; 0: never */
+	double valid; /* seconds for which the kernel may believe this, and the name of it */
 };
 
 struct vn_file {
@@ -51,9 +51,10 @@ struct vn_file {
 };
 
 /*
- * A directory's contents at one moment, filled by ops->list, read in order.  It is the guest
- * that says how many they are: LIMIT_LISTING_MEMORY of them is in memory (less, where there are many listings:
- * LIMIT_LISTINGS_MEMORY), and what is more in a file without a name (protocol/tempfile.h).
+ * A directory's contents at one moment, filled by ops->list, read in order.  It is the guest that
+ * says how many they are: LIMIT_LISTING_MEMORY of them is in memory (less, where there are many
+ * listings: LIMIT_LISTINGS_MEMORY), and what is more in a file without a name
+ * (protocol/tempfile.h).
  */
 struct vn_dirent {
 	char name[LIMIT_NAME + 1];
@@ -76,8 +77,9 @@ struct vn_dir {
 };
 
 /*
- * Adds an entry (copies NAME).  -ENOMEM; -EOVERFLOW over LIMIT_LISTING_ENTRIES; -ENAMETOOLONG; where
- * the file cannot be had or written -ENOSPC, -EIO, ...  What was added before stays.  May block on the disk.
+ * Adds an entry (copies NAME).  -ENOMEM; -EOVERFLOW over LIMIT_LISTING_ENTRIES; -ENAMETOOLONG;
+ * where the file cannot be had or written -ENOSPC, -EIO, ...  What was added before stays.  May
+ * block on the disk.
  */
 int vn_dir_add(struct vn_dir *dir, const char *name, const struct vn_attr *attr, bool whole);
 void vn_dir_free(struct vn_dir *dir);
@@ -163,8 +165,8 @@ struct vnode_ops {
 		     bool data_only); /* 0 */
 	void (*release)(struct vnode *node, const struct call *call, struct vn_file *file);
 	/*
-	 * poll(2) events that are true now.  With POLL not NULL, the node keeps it (giving
-	 * back an older one with vn_poll_free) until something changes, then calls vn_poll_wake once.
+	 * poll(2) events that are true now.  With POLL not NULL, the node keeps it (giving back an
+	 * older one with vn_poll_free) until something changes, then calls vn_poll_wake once.
 	 */
 	unsigned (*poll)(struct vnode *node, struct vn_file *file, struct vn_poll *poll);
 
@@ -216,8 +218,8 @@ struct vn_host {
 	 */
 	void (*invalidate)(void *arg, struct vnode *mirror, const char *path);
 	/*
-	 * The name NAME in DIR is gone or new, by somebody else's doing; the kernel knows when this returns.
-	 * Blocks; hold no lock; not from an operation of DIR.
+	 * The name NAME in DIR is gone or new, by somebody else's doing; the kernel knows when this
+	 * returns. Blocks; hold no lock; not from an operation of DIR.
 	 */
 	void (*entry_changed)(void *arg, struct vnode *dir, const char *name);
 	const struct guest_options *guest_options;

@@ -6,9 +6,9 @@
  *   [NAME=]unix:PATH
  *   [NAME=]local:DIR
  *
- * NAME is [A-Za-z0-9][A-Za-z0-9._-]{0,63} and none of ctl, status, metrics,
- * version, error, which are files of the mount.  PORT is 1..4294967294, default 5005.  CID is 1..4294967294 without 0,
- * 2 and the wildcard.  Numbers are decimal, without sign or trailing characters.
+ * NAME is [A-Za-z0-9][A-Za-z0-9._-]{0,63} and none of ctl, status, metrics, version, error, which
+ * are files of the mount.  PORT is 1..4294967294, default 5005.  CID is 1..4294967294 without 0, 2
+ * and the wildcard.  Numbers are decimal, without sign or trailing characters.
  */
 #ifndef VSOCKFS_ADDRESS_H
 #define VSOCKFS_ADDRESS_H

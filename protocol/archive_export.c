@@ -49,7 +49,7 @@ struct walk {
 
 	archive_write_fn write;
 	void *arg;
-	int code; /* the negative errno with which write, or the walk, failed: nothing more is written */
+	int code; /* negative errno of write, or the walk: nothing more is written */
 
 	/* The path of the member below what is exported, and where that is below root. */
 	struct buf path;
@@ -167,7 +167,9 @@ static int remember(struct walk *walk, const struct stat *st, const char *path, 
 		return 0;
 	key.id.dev = st->st_dev;
 	key.id.ino = st->st_ino;
-	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): all of the key is set */
+	/*
+	 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): all of the key is set
+	 */
 	HASH_FIND(hh, walk->seen, &key.id, sizeof(key.id), seen);
 	if (seen) {
 		*first = seen->path;

@@ -14,7 +14,10 @@
 /* Of one getdents64: what the C library takes, too. */
 #define ENTRIES_SIZE (32u << 10)
 
-/* A key has some bytes of a name, and which one it is: so of so many only, which also bounds the memory. */
+/*
+ * A key has some bytes of a name, and which one it is: so of so many only, which also bounds the
+ * memory.
+ */
 #define KEY_BYTES 6
 #define INDEX_BITS 16
 #define INDEX_MASK 0xffff

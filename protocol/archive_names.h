@@ -18,8 +18,8 @@ struct archive_names {
 };
 
 /*
- * Reads the directory FD, which stays the caller's, from its beginning, without "." and "..".  0 or a negative
- * errno (-EFBIG over LIMIT_LISTING_ENTRIES); NAMES is set in both cases.
+ * Reads the directory FD, which stays the caller's, from its beginning, without "." and "..".  0 or
+ * a negative errno (-EFBIG over LIMIT_LISTING_ENTRIES); NAMES is set in both cases.
  */
 int archive_names_read(int fd, struct archive_names *names);
 void archive_names_free(struct archive_names *names);

@@ -18,9 +18,9 @@ struct error {
 };
 
 /*
- * Records CODE (positive) and the formatted sentence, cut at LIMIT_ERROR_TEXT,
- * each byte that is not of a visible character (utf8_visible) replaced by '?'.  Returns -CODE, so that
- * `return error_set(err, EINVAL, "...")` is the usual way out.
+ * Records CODE (positive) and the formatted sentence, cut at LIMIT_ERROR_TEXT, each byte that is
+ * not of a visible character (utf8_visible) replaced by '?'.  Returns -CODE, so that `return
+ * error_set(err, EINVAL, "...")` is the usual way out.
  */
 int error_set(struct error *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -1,7 +1,7 @@
 /*
- * guest_internal.h - a guest as the transport's side sees it: the gate, the
- * address to dial, and what an exchange tells the guest about its health.
- * For protocol/guest*.c, protocol/reaper.c, protocol/line/exchange*.c and session/{link,hello,deliver}*.c only.
+ * guest_internal.h - a guest as the transport's side sees it: the gate, the address to dial, and
+ * what an exchange tells the guest about its health. For protocol/guest*.c, protocol/reaper.c,
+ * protocol/line/exchange*.c and session/{link,hello,deliver}*.c only.
  *
  * Two counts keep a guest.  References (guest_ref) are the users'; when the last
  * is dropped, the guest is taken down.  Holds are memory: whoever may still touch the struct
@@ -84,8 +84,9 @@ void guest_health_ok(struct guest *guest, double round_trip);
 void guest_health_note(struct guest *guest, const struct error *why);
 
 /*
- * A request has ended with RC (0, a count or a negative errno) and WHY, its sentence.  Notes what tells of a guest that does
- * wrong: an answer that is none (-EPROTO), or one that is over a limit of ours (-EOVERFLOW).
+ * A request has ended with RC (0, a count or a negative errno) and WHY, its sentence.  Notes what
+ * tells of a guest that does wrong: an answer that is none (-EPROTO), or one that is over a limit
+ * of ours (-EOVERFLOW).
  */
 void guest_judge(struct guest *guest, int rc, const struct error *why);
 
@@ -103,8 +104,9 @@ void guest_health_stuck(struct guest *guest, const struct error *why);
 
 /*
  * A connection was refused, which passes when an agent restarts.  True once this has gone on for
- * the guest's `timeout` (whoever was refused before counts): then it is gone.  GIVEN_UP: that was the
- * caller's last attempt.  Its deadline counts from before its first one, so a little less is enough.
+ * the guest's `timeout` (whoever was refused before counts): then it is gone.  GIVEN_UP: that was
+ * the caller's last attempt.  Its deadline counts from before its first one, so a little less is
+ * enough.
  */
 bool guest_refused(struct guest *guest, bool given_up);
 

@@ -1,11 +1,11 @@
 /*
  * local.h - a guest without a VM: the bundled agent in a bubblewrap sandbox.
  *
- * The sandbox sees DIR as /workspace (read-write), the host's /usr and what
- * programs need of /etc (read-only), fresh /tmp, /run, /proc and /dev, its own PID, IPC, UTS
- * and user namespaces, and no network unless asked.  It ends when the handle is freed or
- * this process ends, however that happens and whatever state it is in: a guard process outside of
- * it sees that a socket is closed whose other end is only here, gives it some seconds, and kills it.
+ * The sandbox sees DIR as /workspace (read-write), the host's /usr and what programs need of /etc
+ * (read-only), fresh /tmp, /run, /proc and /dev, its own PID, IPC, UTS and user namespaces, and no
+ * network unless asked.  It ends when the handle is freed or this process ends, however that
+ * happens and whatever state it is in: a guard process outside of it sees that a socket is closed
+ * whose other end is only here, gives it some seconds, and kills it.
  */
 #ifndef VSOCKFS_LOCAL_H
 #define VSOCKFS_LOCAL_H

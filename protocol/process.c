@@ -28,7 +28,9 @@ struct proc_command {
 	struct sproc_command *session;
 };
 
-/* NAME of the dialect that GUEST speaks, with a place for the sentence in any case (workspace.c). */
+/*
+ * NAME of the dialect that GUEST speaks, with a place for the sentence in any case (workspace.c).
+ */
 #define BY_GUEST(guest, call, err, name, ...)                                                      \
 	__extension__({                                                                            \
 		struct error own_, *why_ = error_place(err, &own_);                                \

@@ -9,7 +9,10 @@
 /* Hexadecimal digits of one, at least: 64 random bits. */
 #define TOKEN_DIGITS 16
 
-/* DIGITS (a multiple of TOKEN_DIGITS) and a NUL into OUT.  -EIO where the kernel gives no random bytes. */
+/*
+ * DIGITS (a multiple of TOKEN_DIGITS) and a NUL into OUT.  -EIO where the kernel gives no random
+ * bytes.
+ */
 int token_make(char *out, size_t digits);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * traffic.h - what a guest was asked, counted by kind of request, whatever the dialect.
  *
- * A kind says what somebody here wanted of the guest, not how it was asked: over the line dialect nearly all of it
- * is an exec of a script.  Counters only grow.  Any thread adds, without a lock; who reads them all
- * may see one that was added to a moment after another.
+ * A kind says what somebody here wanted of the guest, not how it was asked: over the line dialect
+ * nearly all of it is an exec of a script.  Counters only grow.  Any thread adds, without a lock;
+ * who reads them all may see one that was added to a moment after another.
  */
 #ifndef VSOCKFS_TRAFFIC_H
 #define VSOCKFS_TRAFFIC_H

@@ -31,7 +31,9 @@
 struct transport_ops {
 	bool (*has_vsock)(void);
 	int (*connect_vsock)(uint32_t cid, uint32_t port);
-	/* What an agent in the guest is told to listen on, to be reached at PORT; NULL: vsock:PORT. */
+	/*
+	 * What an agent in the guest is told to listen on, to be reached at PORT; NULL: vsock:PORT.
+	 */
 	void (*agent_listen)(uint32_t port, char *text, size_t size);
 };
 

@@ -8,12 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The length of the character that BYTES begin with and its code point; 0 if they begin with none. */
+/*
+ * The length of the character that BYTES begin with and its code point; 0 if they begin with none.
+ */
 size_t utf8_char(const char *bytes, size_t len, uint32_t *code);
 
 /*
- * The same for a character that a terminal shows and does nothing else with: 0 as well for control characters,
- * U+0080 to U+009F among them, and for those that break lines or turn the direction of text.
+ * The same for a character that a terminal shows and does nothing else with: 0 as well for control
+ * characters, U+0080 to U+009F among them, and for those that break lines or turn the direction of
+ * text.
  */
 size_t utf8_visible(const char *bytes, size_t len);
 

@@ -34,7 +34,10 @@ char *wire_dump(const json_t *object, size_t *len);
 /* A json string from any bytes; NULL when out of memory. */
 json_t *wire_string(const char *bytes, size_t len);
 
-/* The bytes of a json string, owned, NUL-terminated (they may contain NULs: see *LEN).  NULL when out of memory. */
+/*
+ * The bytes of a json string, owned, NUL-terminated (they may contain NULs: see *LEN).  NULL when
+ * out of memory.
+ */
 char *wire_bytes(const json_t *string, size_t *len);
 
 #endif

@@ -29,8 +29,8 @@ struct ws_file {
 };
 
 /*
- * NAME of the dialect that the guest of WS speaks.  Its last argument is a place for the sentence, also where the
- * caller has none: what a guest did wrong is to be read in its status.
+ * NAME of the dialect that the guest of WS speaks.  Its last argument is a place for the sentence,
+ * also where the caller has none: what a guest did wrong is to be read in its status.
  */
 #define BY_GUEST(ws, call, err, name, ...)                                                         \
 	__extension__({                                                                            \

@@ -36,7 +36,10 @@ struct ws_attr {
 	uint64_t ino, dev; /* the guest's */
 	uint32_t mode;     /* with the file type, as st_mode */
 	uint32_t nlink, uid, gid;
-	/* Tells from a file that has ino later; 0 where it is not known, and of what was not opened. */
+	/*
+	 * Tells from a file that has ino later; 0 where it is not known, and of what was not
+	 * opened.
+	 */
 	uint32_t generation;
 	uint64_t rdev;
 	int64_t size, blocks; /* bytes, 512-byte units */
@@ -127,7 +130,9 @@ int ws_open(struct workspace *ws, const struct call *call, const char *path, int
  */
 int ws_close(struct ws_file *file, const struct call *call, struct error *err);
 
-/* Reads what is there, unsent writes included.  Returns bytes (0 at the end) or a negative errno. */
+/*
+ * Reads what is there, unsent writes included.  Returns bytes (0 at the end) or a negative errno.
+ */
 ssize_t ws_read(struct ws_file *file, const struct call *call, int64_t offset, void *bytes,
 		size_t len, struct error *err);
 
@@ -140,7 +145,9 @@ ssize_t ws_read(struct ws_file *file, const struct call *call, int64_t offset, v
 int ws_write(struct ws_file *file, const struct call *call, int64_t offset, const void *bytes,
 	     size_t len, struct error *err);
 
-/* What close(2) does: all that was written to the file is in the guest, or the error is returned. */
+/*
+ * What close(2) does: all that was written to the file is in the guest, or the error is returned.
+ */
 int ws_flush(struct ws_file *file, const struct call *call, struct error *err);
 /* The same, and then the guest's fsync. */
 int ws_fsync(struct ws_file *file, const struct call *call, bool data_only, struct error *err);
@@ -148,7 +155,9 @@ int ws_fsync(struct ws_file *file, const struct call *call, bool data_only, stru
 /* fstat: also of an unlinked file. */
 int ws_fstat(struct ws_file *file, const struct call *call, struct ws_attr *out, struct error *err);
 
-/* Everything that was written through any file of this workspace is in the guest when it returns. */
+/*
+ * Everything that was written through any file of this workspace is in the guest when it returns.
+ */
 int ws_sync(struct workspace *ws, const struct call *call, struct error *err);
 
 #endif

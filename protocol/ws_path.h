@@ -12,8 +12,8 @@
 enum ws_path_use { WS_PATH_LOOKUP, WS_PATH_CREATE };
 
 /*
- * Components, lengths and the private prefix, as workspace.h has them.  -EINVAL, -ENAMETOOLONG; for names of
- * our own -ENOENT, or -EPERM to make one; -EEXIST to make the root.
+ * Components, lengths and the private prefix, as workspace.h has them.  -EINVAL, -ENAMETOOLONG; for
+ * names of our own -ENOENT, or -EPERM to make one; -EEXIST to make the root.
  */
 int ws_path_check(const char *path, enum ws_path_use use, struct error *err);
 

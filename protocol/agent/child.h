@@ -34,8 +34,8 @@ struct child_spec {
 	bool outlives; /* children_kill and children_free leave it alone */
 
 	/*
-	 * Called once, by the reaper, with no lock held, after the child has been reaped; also where the
-	 * program could not be run.  *MADE (NULL: of no interest) is set when it will be.
+	 * Called once, by the reaper, with no lock held, after the child has been reaped; also
+	 * where the program could not be run.  *MADE (NULL: of no interest) is set when it will be.
 	 */
 	void (*on_end)(void *arg);
 	void *arg;

@@ -261,7 +261,10 @@ static int64_t forgotten_at(struct command *command)
 	return ended > command->owned_until ? ended : command->owned_until;
 }
 
-/* Some command that is to be forgotten now, referenced; NULL: none, and *DUE says when there is something to do. */
+/*
+ * Some command that is to be forgotten now, referenced; NULL: none, and *DUE says when there is
+ * something to do.
+ */
 static struct command *tend_all(struct commands *commands, int64_t now, int64_t *due)
 {
 	struct command *command, *found = NULL;

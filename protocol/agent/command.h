@@ -4,9 +4,9 @@
  *
  *   RUN/pyro-commands/TOKEN/ID.stdout, ID.stderr, ID.stdin
  *
- * TOKEN is this agent's, which holds a lock on the directory while it lives; what an agent that is gone left
- * there is removed by the next.  A command has a session of its own, a time limit if that is wished, and
- * ends with the agent.
+ * TOKEN is this agent's, which holds a lock on the directory while it lives; what an agent that is
+ * gone left there is removed by the next.  A command has a session of its own, a time limit if that
+ * is wished, and ends with the agent.
  *
  * It is counted: the table holds a reference until it is forgotten.  Its owner is whoever
  * named it last; one that has ended is forgotten when nobody has owned it for ten minutes.
@@ -34,7 +34,10 @@ char *commands_path(struct commands *commands);
 
 /* OWNER has gone. */
 void commands_leave(struct commands *commands, const void *owner);
-/* Does what time has come for: limits, and what nobody owns.  Milliseconds until it has again, -1: never. */
+/*
+ * Does what time has come for: limits, and what nobody owns.  Milliseconds until it has again, -1:
+ * never.
+ */
 int commands_tend(struct commands *commands);
 
 enum command_input {
@@ -54,7 +57,10 @@ struct command_spec {
 	int64_t timeout_ms; /* 0: none */
 };
 
-/* Starts it, or makes it wait for its input.  -EEXIST; -EAGAIN where there are too many.  Referenced. */
+/*
+ * Starts it, or makes it wait for its input.  -EEXIST; -EAGAIN where there are too many.
+ * Referenced.
+ */
 int commands_start(struct commands *commands, struct command_spec *spec, struct command **out,
 		   struct error *err);
 /* The command ID, which is OWNER's from now on, referenced; NULL and -ENOENT in ERR. */
@@ -83,9 +89,9 @@ int command_signal(struct command *command, int signal, struct error *err);
 
 /*
  * Its input, given by one at a time: -EBUSY where another one does, or it is closed; COMMAND_UNREAD
- * where it has ended and none is wanted.  command_give: as many as it takes now, -EAGAIN, or -EPIPE when it
- * does not read any more.  *OUT of command_begin_input is what poll(2) waits for, -1 for a file.
- * COMPLETE closes it (and starts what waited for it, whose error is told); otherwise somebody
+ * where it has ended and none is wanted.  command_give: as many as it takes now, -EAGAIN, or -EPIPE
+ * when it does not read any more.  *OUT of command_begin_input is what poll(2) waits for, -1 for a
+ * file. COMPLETE closes it (and starts what waited for it, whose error is told); otherwise somebody
  * else may go on.
  */
 #define COMMAND_UNREAD 1

@@ -1,4 +1,6 @@
-/* command_dir.c - the directory of the commands' files: one for each agent, locked while it lives. */
+/*
+ * command_dir.c - the directory of the commands' files: one for each agent, locked while it lives.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,9 @@
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-/* A directory that nobody holds a lock on is nobody's; one that is just being made has no lock yet. */
+/*
+ * A directory that nobody holds a lock on is nobody's; one that is just being made has no lock yet.
+ */
 static void sweep_one(int room, const char *name)
 {
 	autoclose int dir = openat(room, name, DIRECTORY_FLAGS);

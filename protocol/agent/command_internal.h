@@ -1,6 +1,6 @@
 /*
- * command_internal.h - what command.c (the table, forgetting), command_run.c (a command's process and files) and
- * command_dir.c (the directory) share.
+ * command_internal.h - what command.c (the table, forgetting), command_run.c (a command's process
+ * and files) and command_dir.c (the directory) share.
  *
  * Locks: commands->lock, then a command's.
  */

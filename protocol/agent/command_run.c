@@ -90,7 +90,10 @@ static void on_end(void *arg)
 	command_unref(command);
 }
 
-/* Puts the path of a program without a slash in argv[0]; what is not found is left for execve to say. */
+/*
+ * Puts the path of a program without a slash in argv[0]; what is not found is left for execve to
+ * say.
+ */
 static int find_program(struct command *command)
 {
 	const char *path = environment_get(command->env, "PATH"), *name = command->argv[0];

@@ -110,8 +110,8 @@ static bool is_stale(const struct sockaddr_un *address)
 }
 
 /*
- * Listens on ADDRESS in the place of a socket that nobody listens on: at no moment is there none, so that who connects
- * meanwhile is only refused.
+ * Listens on ADDRESS in the place of a socket that nobody listens on: at no moment is there none,
+ * so that who connects meanwhile is only refused.
  */
 static int replace_stale(int fd, const struct sockaddr_un *address)
 {

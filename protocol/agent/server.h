@@ -20,8 +20,8 @@ int server_new(struct agent *agent, const struct listener *listeners, size_t cou
 	       struct server **out, struct error *err);
 
 /*
- * Serves until one of the descriptors STOP (-1: none) is readable, or, true, until the agent has had no
- * connection for its idle_exit_seconds and no service of it is running.
+ * Serves until one of the descriptors STOP (-1: none) is readable, or, true, until the agent has
+ * had no connection for its idle_exit_seconds and no service of it is running.
  */
 bool server_run(struct server *server, const int stop[2]);
 

@@ -255,7 +255,10 @@ static int begin_change(struct service *service, struct error *err)
 	return 0;
 }
 
-/* What is known of services is kept for good: their commands are no longer, all together, than this. */
+/*
+ * What is known of services is kept for good: their commands are no longer, all together, than
+ * this.
+ */
 static int check_room(struct services *services, const struct service_spec *spec, struct error *err)
 {
 	size_t sum = strlen(spec->command);

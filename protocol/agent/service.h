@@ -64,8 +64,8 @@ int services_peek(struct services *services, const char *name, struct service_pe
 		  struct error *err);
 
 /*
- * One run of a service.  Who ends it ends that and no other: it may have ended and been started anew by
- * somebody else meanwhile.
+ * One run of a service.  Who ends it ends that and no other: it may have ended and been started
+ * anew by somebody else meanwhile.
  */
 struct service_run {
 	pid_t pid;

@@ -13,8 +13,8 @@
 #include "protocol/limits.h"
 
 /*
- * Names of a run, and runs that follow the one in use.  Few: while the walk waits for the client to take something, the
- * second thread must soon leave its processor to it.
+ * Names of a run, and runs that follow the one in use.  Few: while the walk waits for the client to
+ * take something, the second thread must soon leave its processor to it.
  */
 #define RUN_NAMES 64u
 #define RUNS 2u

@@ -1,9 +1,9 @@
 /*
  * session_batch.c - several operations in one call, one after the other.
  *
- * The whole batch is looked through before anything is done.  An operation whose result might not fit
- * into the answer any more is not begun: whoever gets fewer results than it asked for knows that the rest was
- * not done.
+ * The whole batch is looked through before anything is done.  An operation whose result might not
+ * fit into the answer any more is not begun: whoever gets fewer results than it asked for knows
+ * that the rest was not done.
  */
 #include <errno.h>
 #include <string.h>

@@ -78,15 +78,18 @@ int sess_call_check(struct sess_call *call);
  */
 int sess_call_send(struct sess_call *call, const void *bytes, size_t len);
 
-/* The same for the last piece, at most SESS_PIECE bytes, which is taken over and travels with the answer. */
+/*
+ * The same for the last piece, at most SESS_PIECE bytes, which is taken over and travels with the
+ * answer.
+ */
 int sess_call_send_last(struct sess_call *call, struct buf *piece);
 
 /* Takes what has come, at most LEN bytes; 0 after the last.  Errors as sess_call_send. */
 ssize_t sess_call_receive(struct sess_call *call, void *bytes, size_t len);
 
 /*
- * Answers a slow call and frees it.  RC as an operation returns it; RESULT and ERR may be NULL.  Of one that
- * is parked the answer is posted (session_send.h).
+ * Answers a slow call and frees it.  RC as an operation returns it; RESULT and ERR may be NULL.  Of
+ * one that is parked the answer is posted (session_send.h).
  */
 void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 		      const struct error *err);
@@ -95,8 +98,8 @@ void sess_call_finish(struct sess_call *call, int rc, const struct buf *result,
 uint64_t sess_call_credit(struct sess_call *call);
 
 /*
- * For parked calls, from the thread that holds one and serves others: posts one DATA frame of LEN bytes if
- * there is credit for it; -EAGAIN if not.
+ * For parked calls, from the thread that holds one and serves others: posts one DATA frame of LEN
+ * bytes if there is credit for it; -EAGAIN if not.
  */
 int sess_call_post(struct sess_call *call, const void *bytes, size_t len);
 
@@ -104,9 +107,9 @@ int sess_call_post(struct sess_call *call, const void *bytes, size_t len);
 ssize_t sess_call_try_receive(struct sess_call *call, void *bytes, size_t len);
 
 /*
- * Between the reader and a call.  sess_call_new: a slow call with a copy of ARGS, NULL when out of memory, or where
- * too much is kept already.
- * sess_call_feed: a piece of an upload; -EPROTO where it is over what was granted.
+ * Between the reader and a call.  sess_call_new: a slow call with a copy of ARGS, NULL when out of
+ * memory, or where too much is kept already. sess_call_feed: a piece of an upload; -EPROTO where it
+ * is over what was granted.
  */
 struct sess_call *sess_call_new(struct sess *sess, const struct sess_op *op, uint32_t id,
 				uint32_t deadline_ms, const void *args, size_t len);

@@ -307,8 +307,8 @@ static void expire(struct sess_call *call, void *arg)
 }
 
 /*
- * Who is parked or has no worker yet cannot look at its deadline: this does, for all.  What poll(2) may wait until
- * the next one.
+ * Who is parked or has no worker yet cannot look at its deadline: this does, for all.  What poll(2)
+ * may wait until the next one.
  */
 static int expire_calls(struct sess *sess)
 {

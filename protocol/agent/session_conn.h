@@ -1,12 +1,12 @@
 /*
  * session_conn.h - one session: a connection past its hello, from its first frame to its last.
  *
- * The connection's thread reads frames.  It carries quick operations out itself and answers what came
- * together in one send; slow ones go to the room's workers.  A frame that breaks the
- * protocol ends the session: nothing behind it can be believed.
+ * The connection's thread reads frames.  It carries quick operations out itself and answers what
+ * came together in one send; slow ones go to the room's workers.  A frame that breaks the protocol
+ * ends the session: nothing behind it can be believed.
  *
- * Locks: the table's, a call's, the room's, the handles', the sender's and a hub's are taken in this order, mostly
- * alone; a cancel token's is innermost.
+ * Locks: the table's, a call's, the room's, the handles', the sender's and a hub's are taken in
+ * this order, mostly alone; a cancel token's is innermost.
  */
 #ifndef VSOCKFS_AGENT_SESSION_CONN_H
 #define VSOCKFS_AGENT_SESSION_CONN_H
@@ -42,8 +42,8 @@ struct sess {
 };
 
 /*
- * A session of CLIENT on the connected stream FD, which stays the caller's.  Ends those that the client had before: see
- * sess_room_enter.  -errno when the workspace cannot be opened.
+ * A session of CLIENT on the connected stream FD, which stays the caller's.  Ends those that the
+ * client had before: see sess_room_enter.  -errno when the workspace cannot be opened.
  */
 int sess_open(struct agent *agent, int fd, const struct sess_client *client, struct sess *sess,
 	      struct error *err);
@@ -51,7 +51,10 @@ int sess_open(struct agent *agent, int fd, const struct sess_client *client, str
 void sess_serve(struct sess *sess, const void *bytes, size_t len);
 void sess_close(struct sess *sess);
 
-/* For threads that carry out operations: files are made with the modes asked for, and no signal comes. */
+/*
+ * For threads that carry out operations: files are made with the modes asked for, and no signal
+ * comes.
+ */
 void sess_thread_prepare(void);
 
 /* Carries a slow call out and answers it, on a worker. */

@@ -1,9 +1,11 @@
 /*
- * session_fence.h - that nothing of a session happens any more once its client has begun another one.
+ * session_fence.h - that nothing of a session happens any more once its client has begun another
+ * one.
  *
- * A client that gives a connection up may have sent what was not read here yet.  Carried out later, it
- * would put old data over what the client wrote since.  So whatever changes something in the guest begins and ends
- * at its session's fence: when that is raised no change begins any more, and those that are under way are waited for.
+ * A client that gives a connection up may have sent what was not read here yet.  Carried out later,
+ * it would put old data over what the client wrote since.  So whatever changes something in the
+ * guest begins and ends at its session's fence: when that is raised no change begins any more, and
+ * those that are under way are waited for.
  *
  * Lock-free, for quick operations pass it one by one.
  */

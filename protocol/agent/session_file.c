@@ -101,8 +101,8 @@ static int open_file(const struct sess *sess, const char *path, int flags, mode_
 }
 
 /*
- * Its birth, in short: a number that is used again is that of a file that was made later.  0 where the file system or the
- * kernel does not know.
+ * Its birth, in short: a number that is used again is that of a file that was made later.  0 where
+ * the file system or the kernel does not know.
  */
 static uint32_t generation_of(int fd)
 {

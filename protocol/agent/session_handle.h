@@ -1,5 +1,6 @@
 /*
- * session_handle.h - the files that a session has open, by the numbers that its client knows them by.
+ * session_handle.h - the files that a session has open, by the numbers that its client knows them
+ * by.
  *
  * A number is not given again soon, so that an old one is EBADF and not another file.  A file is
  * closed when its number is gone and nobody uses it any more.

@@ -142,7 +142,10 @@ static int say_busy(struct peer *peer, const struct error *why)
 	return 0;
 }
 
-/* The session has begun, and the earlier ones of its client have ended: so what is told now is true of them. */
+/*
+ * The session has begun, and the earlier ones of its client have ended: so what is told now is true
+ * of them.
+ */
 static int serve(struct sess *sess, struct peer *peer, struct error *err)
 {
 	json_t *reply = describe(sess_room_verifier(sess->room));

@@ -14,15 +14,17 @@
 #include "protocol/error.h"
 
 /*
- * What is told of an entry: its PATH below the listed directory, of LEN bytes, and the directory and name under
- * which it can be looked at.  A negative errno ends the walk; 1 ends it before this entry.
+ * What is told of an entry: its PATH below the listed directory, of LEN bytes, and the directory
+ * and name under which it can be looked at.  A negative errno ends the walk; 1 ends it before this
+ * entry.
  */
 typedef int (*sess_walk_fn)(void *arg, int at, const char *name, const char *path, size_t len,
 			    const struct stat *st);
 
 /*
- * Walks the directory FD, which stays the caller's, LEVELS deep, from behind the entry AFTER ("": from the
- * beginning).  Links are not followed; what goes away meanwhile and what cannot be read is left out.
+ * Walks the directory FD, which stays the caller's, LEVELS deep, from behind the entry AFTER ("":
+ * from the beginning).  Links are not followed; what goes away meanwhile and what cannot be read is
+ * left out.
  */
 int sess_walk(int fd, unsigned levels, const char *after, sess_walk_fn each, void *arg,
 	      struct error *err);

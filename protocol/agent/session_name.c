@@ -1,4 +1,7 @@
-/* session_name.c - what changes names in directories: mkdir, rmdir, unlink, rename, symlink, link, mknod. */
+/*
+ * session_name.c - what changes names in directories: mkdir, rmdir, unlink, rename, symlink, link,
+ * mknod.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

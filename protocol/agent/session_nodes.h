@@ -43,7 +43,9 @@ int sess_nodes_move(struct sess_dir *dir, struct sess_dir *parent, const char *n
 void sess_nodes_remove(struct sess_nodes *nodes, struct sess_dir *dir);
 void sess_nodes_free(struct sess_nodes *nodes);
 
-/* The path below the workspace, NUL-terminated; its length.  One that is too long is given as "". */
+/*
+ * The path below the workspace, NUL-terminated; its length.  One that is too long is given as "".
+ */
 size_t sess_dir_path(const struct sess_dir *dir, char path[static LIMIT_PATH]);
 
 #endif

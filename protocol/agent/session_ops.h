@@ -14,7 +14,10 @@
 enum sess_class { SESS_QUICK, SESS_SLOW };
 enum sess_stream { SESS_NO_STREAM, SESS_DOWN, SESS_UP };
 
-/* Of slow ones: what may be stuck with a client that takes nothing must not keep the others waiting. */
+/*
+ * Of slow ones: what may be stuck with a client that takes nothing must not keep the others
+ * waiting.
+ */
 enum sess_lane { SESS_LANE_SHORT, SESS_LANE_LISTS, SESS_LANE_TRANSFERS };
 
 typedef int (*sess_op_fn)(struct sess_call *call, struct unpack *args, struct buf *result,
@@ -31,7 +34,10 @@ struct sess_op {
 	size_t result_max; /* of what may be in a batch: its result is no longer; 0: may not */
 	/* Whether these arguments make a QUICK one slow; NULL: none do. */
 	bool (*is_slow)(struct unpack args);
-	/* The client has given a parked call credit or data; NULL: of no interest.  Only signals: locks are held. */
+	/*
+	 * The client has given a parked call credit or data; NULL: of no interest.  Only signals:
+	 * locks are held.
+	 */
 	void (*on_news)(struct sess_call *call);
 };
 

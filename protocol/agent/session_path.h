@@ -1,6 +1,6 @@
 /*
- * session_path.h - what the file operations of a session begin and end with: a path taken from the arguments,
- * and attributes put into the result.
+ * session_path.h - what the file operations of a session begin and end with: a path taken from the
+ * arguments, and attributes put into the result.
  */
 #ifndef VSOCKFS_AGENT_SESSION_PATH_H
 #define VSOCKFS_AGENT_SESSION_PATH_H
@@ -11,14 +11,15 @@
 #include "protocol/session/pack.h"
 
 /*
- * Takes a path below the workspace into PATH.  One that cannot be is told at once: -EINVAL (absolute, "..", empty
- * components, a NUL), -ENAMETOOLONG.  What is missing latches, for unpack_done.
+ * Takes a path below the workspace into PATH.  One that cannot be is told at once: -EINVAL
+ * (absolute, "..", empty components, a NUL), -ENAMETOOLONG.  What is missing latches, for
+ * unpack_done.
  */
 int sess_path_take(struct unpack *in, char path[static LIMIT_PATH], struct error *err);
 
 /*
- * The directory that PATH is in, O_PATH; *NAME points into PATH.  ROOT_CODE is the errno where PATH is the
- * workspace itself, which has no name.
+ * The directory that PATH is in, O_PATH; *NAME points into PATH.  ROOT_CODE is the errno where PATH
+ * is the workspace itself, which has no name.
  */
 int sess_path_parent(const struct sess *sess, const char *path, int root_code, const char **name,
 		     struct error *err);

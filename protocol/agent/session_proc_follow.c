@@ -1,4 +1,7 @@
-/* session_proc_follow.c - OP_STREAM and OP_WAIT: output as it comes, readiness and the end when they come. */
+/*
+ * session_proc_follow.c - OP_STREAM and OP_WAIT: output as it comes, readiness and the end when
+ * they come.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +94,8 @@ static size_t wanted(const struct stream *stream)
 }
 
 /*
- * One piece of at most LEN bytes: how many.  *END: there is no more now, or for ever (stream->ended).  What
- * is not kept any more is skipped at the beginning of a stream only.
+ * One piece of at most LEN bytes: how many.  *END: there is no more now, or for ever
+ * (stream->ended).  What is not kept any more is skipped at the beginning of a stream only.
  */
 static ssize_t take(struct proc_source *source, struct stream *stream, char *bytes, size_t len,
 		    bool *end, struct error *err)

@@ -1,9 +1,9 @@
 /*
  * session_proc_hub.h - calls that wait for news of a process: its output, its readiness, its end.
  *
- * They are parked: one thread serves all of them, made for the first.  News are told by
- * whoever has them (a shell's thread, the reaper, a start), cost nothing where nobody waits for them, and
- * come from inotify for output that goes to files.
+ * They are parked: one thread serves all of them, made for the first.  News are told by whoever has
+ * them (a shell's thread, the reaper, a start), cost nothing where nobody waits for them, and come
+ * from inotify for output that goes to files.
  */
 #ifndef VSOCKFS_AGENT_SESSION_PROC_HUB_H
 #define VSOCKFS_AGENT_SESSION_PROC_HUB_H
@@ -67,7 +67,9 @@ struct proc_item {
 	struct proc_item *former, *latter; /* the thread's; hub->later */
 };
 
-/* A connection, as the hub has it, which sends on it without waiting.  The session's; all its own. */
+/*
+ * A connection, as the hub has it, which sends on it without waiting.  The session's; all its own.
+ */
 struct proc_line {
 	struct sess_send *send;
 	struct proc_item *held; /* hub->lock; calls that wait for room */
@@ -78,8 +80,8 @@ struct proc_line {
 };
 
 /*
- * Parks ITEM, whose call is answered and which is freed from then on by the hub.  SESS_PARKED; a negative errno:
- * it stays the caller's.
+ * Parks ITEM, whose call is answered and which is freed from then on by the hub.  SESS_PARKED; a
+ * negative errno: it stays the caller's.
  */
 int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *err);
 
@@ -87,8 +89,9 @@ int proc_hub_park(struct proc_hub *hub, struct proc_item *item, struct error *er
 void proc_hub_disarm(struct proc_item *item);
 
 /*
- * For struct sess_send_hooks: the socket is full (false where nobody can wait for it), there is room again.  Both
- * only signal.  Before the session ends, when it has no call any more: proc_line_leave.
+ * For struct sess_send_hooks: the socket is full (false where nobody can wait for it), there is
+ * room again.  Both only signal.  Before the session ends, when it has no call any more:
+ * proc_line_leave.
  */
 bool proc_line_stuck(struct proc_hub *hub, struct proc_line *line);
 void proc_line_room(struct proc_hub *hub, struct proc_line *line);
@@ -97,7 +100,9 @@ void proc_line_leave(struct proc_hub *hub, struct proc_line *line);
 /* For struct sess_op: news of a parked call. */
 void proc_hub_on_news(struct sess_call *call);
 
-/* Makes the thread look at the times that commands have set (commands_tend), making it if it must. */
+/*
+ * Makes the thread look at the times that commands have set (commands_tend), making it if it must.
+ */
 int proc_hub_poke(struct proc_hub *hub);
 
 /* A helping thread that runs RUN(ARG); -EAGAIN where there are too many. */

@@ -1,8 +1,9 @@
 /*
- * session_proc_hub_internal.h - what session_proc_hub.c (who waits for what), session_proc_line.c (connections
- * that are full) and session_proc_loop.c (the thread) share.
+ * session_proc_hub_internal.h - what session_proc_hub.c (who waits for what), session_proc_line.c
+ * (connections that are full) and session_proc_loop.c (the thread) share.
  *
- * hub->lock is innermost: news are told with any lock held.  hub->using comes before a sender's lock.
+ * hub->lock is innermost: news are told with any lock held.  hub->using comes before a sender's
+ * lock.
  */
 #ifndef VSOCKFS_AGENT_SESSION_PROC_HUB_INTERNAL_H
 #define VSOCKFS_AGENT_SESSION_PROC_HUB_INTERNAL_H
@@ -60,7 +61,10 @@ int proc_hub_start(struct proc_hub *hub);
 bool proc_line_has_room(struct proc_hub *hub, struct proc_item *item);
 /* Sends on, where a socket can take more. */
 void proc_lines_resume(struct proc_hub *hub);
-/* Ends those whose peers were silent for too long.  Milliseconds until it is to be called again, -1: never. */
+/*
+ * Ends those whose peers were silent for too long.  Milliseconds until it is to be called again,
+ * -1: never.
+ */
 int proc_lines_tend(struct proc_hub *hub);
 
 /* The thread, to which ARG is the hub. */

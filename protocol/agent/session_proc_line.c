@@ -1,4 +1,7 @@
-/* session_proc_line.c - connections that are full: who waits for room on them, and for their sockets. */
+/*
+ * session_proc_line.c - connections that are full: who waits for room on them, and for their
+ * sockets.
+ */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <utlist.h>
@@ -32,7 +35,10 @@ bool proc_line_stuck(struct proc_hub *hub, struct proc_line *line)
 		DL_APPEND(hub->stuck, line);
 		line->known = line->stuck = true;
 		line->due = clock_ms() + sess_send_patience(line->send);
-		/* It sleeps longer than that at most because of another line, whose time comes before. */
+		/*
+		 * It sleeps longer than that at most because of another line, whose time comes
+		 * before.
+		 */
 		if (hub->stuck == line)
 			proc_hub_wake(hub);
 	}

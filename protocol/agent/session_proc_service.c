@@ -19,7 +19,9 @@
 #define LIST_BYTES (FRAME_BODY_MAX / 2)
 #define MAX_NAMES 65536
 
-/* A start: a thread of its own sees it through, and answers the call as soon as there is a process. */
+/*
+ * A start: a thread of its own sees it through, and answers the call as soon as there is a process.
+ */
 struct start {
 	struct agent *agent;
 	struct sess_call *call; /* NULL when it has been answered */

@@ -130,7 +130,9 @@ static ssize_t read_log(struct agent *agent, const char *name, int stream, int64
 	return n < 0 ? -errno : n;
 }
 
-/* A new run begins with empty files, under the lock that a look takes: so look again after reading. */
+/*
+ * A new run begins with empty files, under the lock that a look takes: so look again after reading.
+ */
 static ssize_t read_service(struct proc_source *source, int stream, int64_t offset, char *bytes,
 			    size_t len, struct proc_view *view, struct error *err)
 {

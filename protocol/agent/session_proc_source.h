@@ -1,6 +1,6 @@
 /*
- * session_proc_source.h - a service, shell or command as what is read and waited for has it: one that writes, may
- * be ready, and ends.
+ * session_proc_source.h - a service, shell or command as what is read and waited for has it: one
+ * that writes, may be ready, and ends.
  *
  * It is one run of it: a service that was started anew meanwhile has ended for this.
  */
@@ -37,8 +37,8 @@ struct proc_view {
 int proc_source_look(struct proc_source *source, struct proc_view *out, struct error *err);
 
 /*
- * Reads of output STREAM (1 or 2) at *OFFSET, which is moved to what is still there.  Bytes, 0 at the
- * present end, which is the last one if VIEW says that it has ended.
+ * Reads of output STREAM (1 or 2) at *OFFSET, which is moved to what is still there.  Bytes, 0 at
+ * the present end, which is the last one if VIEW says that it has ended.
  */
 ssize_t proc_source_read(struct proc_source *source, int stream, int64_t *offset, char *bytes,
 			 size_t len, struct proc_view *view, struct error *err);

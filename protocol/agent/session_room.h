@@ -24,9 +24,10 @@ int sess_room_new(struct agent *agent, struct sess_room **out, struct error *err
 void sess_room_free(struct sess_room *room);
 
 /*
- * SESS, whose sender is ready, is one more session.  Earlier ones of the same client are ended: when this returns 0
- * no change of theirs is under way, and none will be.  It waits for those that are, a second at most.
- * -EAGAIN: there are too many sessions; -EBUSY: a change goes on, or the client has a newer session: it may try again.
+ * SESS, whose sender is ready, is one more session.  Earlier ones of the same client are ended:
+ * when this returns 0 no change of theirs is under way, and none will be.  It waits for those that
+ * are, a second at most. -EAGAIN: there are too many sessions; -EBUSY: a change goes on, or the
+ * client has a newer session: it may try again.
  */
 int sess_room_enter(struct sess_room *room, struct sess *sess, struct error *err);
 /* A session that was ended has no change under way any more. */

@@ -170,7 +170,9 @@ static int add_dir(struct sess_scan *scan, struct sess_dir *parent, const char *
 	return 0;
 }
 
-/* What the subdirectory NAME of PARENT, open as AT, is: known or new, it is to be looked through. */
+/*
+ * What the subdirectory NAME of PARENT, open as AT, is: known or new, it is to be looked through.
+ */
 static int meet(struct sess_scan *scan, struct sess_dir *parent, int at, const char *name,
 		struct error *err)
 {

@@ -1,6 +1,6 @@
 /*
- * session_scan.h - looks through directories, puts watches on them, and keeps the nodes as what is there.
- * Internal to the watch (session_dirs.h).
+ * session_scan.h - looks through directories, puts watches on them, and keeps the nodes as what is
+ * there. Internal to the watch (session_dirs.h).
  */
 #ifndef VSOCKFS_AGENT_SESSION_SCAN_H
 #define VSOCKFS_AGENT_SESSION_SCAN_H
@@ -26,8 +26,8 @@ int sess_scan_init(struct sess_scan *scan, int root, struct sess_ring *ring, str
 void sess_scan_destroy(struct sess_scan *scan);
 
 /*
- * There is, or was a moment ago, a directory NAME in PARENT: watches it and all below, and tells what is in
- * it, or learns that one it knows is there now.
+ * There is, or was a moment ago, a directory NAME in PARENT: watches it and all below, and tells
+ * what is in it, or learns that one it knows is there now.
  */
 int sess_scan_adopt(struct sess_scan *scan, struct sess_dir *parent, const char *name,
 		    struct error *err);

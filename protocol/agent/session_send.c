@@ -12,7 +12,10 @@
 /* For a peer to take something. */
 #define SILENCE_SECONDS 60
 
-/* While so much is kept there is no room for more: what a frame that is not posted waits for at most. */
+/*
+ * While so much is kept there is no room for more: what a frame that is not posted waits for at
+ * most.
+ */
 #define KEPT_MAX SESS_PIECE
 
 /* How often one looks for what was posted while it sends what was. */
@@ -110,9 +113,9 @@ static bool has_waiting(const struct sess_send *send)
 }
 
 /*
- * Gives the turn away, after RC, with which the last push ended.  What was posted meanwhile is sent before:
- * who is woken for it would have to be given a processor first.  Not for ever: who has the turn has other things to
- * do than to send for those who post.
+ * Gives the turn away, after RC, with which the last push ended.  What was posted meanwhile is sent
+ * before: who is woken for it would have to be given a processor first.  Not for ever: who has the
+ * turn has other things to do than to send for those who post.
  */
 static void release(struct sess_send *send, int rc)
 {
@@ -212,8 +215,9 @@ static ssize_t transmit(int fd, const struct msghdr *message, int flags)
 }
 
 /*
- * Sends going and the pieces.  0: all of it; -EAGAIN, where MSG_DONTWAIT is among FLAGS: the rest is in going;
- * or a negative errno, also where the peer took nothing for long: half a frame cannot be taken back.
+ * Sends going and the pieces.  0: all of it; -EAGAIN, where MSG_DONTWAIT is among FLAGS: the rest
+ * is in going; or a negative errno, also where the peer took nothing for long: half a frame cannot
+ * be taken back.
  */
 static int push(struct sess_send *send, const struct iovec *pieces, int count, int flags)
 {

@@ -1,13 +1,14 @@
 /*
  * session_send.h - the sending side of a session's connection, shared by all who answer on it.
  *
- * One sends at a time, whole frames: it has the turn.  Small frames go before bulk: while somebody waits
- * for the turn with small ones, no bulk frame is begun.  Who must not wait *posts* a small frame: it is sent at
- * once where that can be, else kept, and goes before all else with whoever sends next, or when the socket
- * can take it (on_stuck).  What is kept is bounded by those who post: they ask for room before.
+ * One sends at a time, whole frames: it has the turn.  Small frames go before bulk: while somebody
+ * waits for the turn with small ones, no bulk frame is begun.  Who must not wait *posts* a small
+ * frame: it is sent at once where that can be, else kept, and goes before all else with whoever
+ * sends next, or when the socket can take it (on_stuck).  What is kept is bounded by those who
+ * post: they ask for room before.
  *
- * A peer that takes nothing for a minute is dropped: this and every later send fails, and the reader wakes up to
- * the end of the stream.
+ * A peer that takes nothing for a minute is dropped: this and every later send fails, and the
+ * reader wakes up to the end of the stream.
  */
 #ifndef VSOCKFS_AGENT_SESSION_SEND_H
 #define VSOCKFS_AGENT_SESSION_SEND_H
@@ -31,8 +32,8 @@ enum sess_send_how {
 /* Called with the lock held: they only signal. */
 struct sess_send_hooks {
 	/*
-	 * Something is kept, and nobody is about to send: sess_send_resume is due when the socket can take more.
-	 * False, if nobody can see to that, ends the connection.
+	 * Something is kept, and nobody is about to send: sess_send_resume is due when the socket
+	 * can take more. False, if nobody can see to that, ends the connection.
 	 */
 	bool (*on_stuck)(void *arg);
 	/* There is room again, after sess_send_want_room has said that there is none. */

@@ -1,7 +1,8 @@
 /*
  * session_setattr.c - attributes of a path, which is never followed, or of an open file.
  *
- * The order is that of what undoes what: a new size and a new owner change times and mode bits, so they come first.
+ * The order is that of what undoes what: a new size and a new owner change times and mode bits, so
+ * they come first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,10 @@ static void proc_name(int fd, char name[static 40])
 	snprintf(name, 40, "/proc/self/fd/%d", fd);
 }
 
-/* For kernels before 6.6, and where /proc is not mounted: opens a file or directory that may be opened. */
+/*
+ * For kernels before 6.6, and where /proc is not mounted: opens a file or directory that may be
+ * opened.
+ */
 static int chmod_by_open(const struct target *target, mode_t mode)
 {
 	autoclose int fd = -1;

@@ -47,7 +47,10 @@ int sess_table_add(struct sess_table *table, struct sess_call *call)
 	int rc = -EAGAIN;
 
 	pthread_mutex_lock(&table->lock);
-	/* Those that are being answered count no more for the client; there are no more than threads. */
+	/*
+	 * Those that are being answered count no more for the client; there are no more than
+	 * threads.
+	 */
 	if (table->open < SESS_MAX_CALLS) {
 		call->chain = NULL;
 		*find(table, call->id) = call;

@@ -40,7 +40,10 @@ void sess_verifier_get(const struct sess_verifier *verifier, char out[static SES
 {
 	unsigned failures = atomic_load(&verifier->failures);
 
-	/* What another agent of the same guest counts is not known here, nor, without a boot id, which guest it was in. */
+	/*
+	 * What another agent of the same guest counts is not known here, nor, without a boot id,
+	 * which guest it was in.
+	 */
 	if (verifier->boot_id[0] && !failures)
 		snprintf(out, SESS_VERIFIER_SIZE, "%s", verifier->boot_id);
 	else

@@ -1,9 +1,11 @@
 /*
- * session_verifier.h - what tells a client that data may be lost which it had written and not yet synced.
+ * session_verifier.h - what tells a client that data may be lost which it had written and not yet
+ * synced.
  *
- * As NFS does it (RFC 1813, COMMIT): two hellos that were answered with the same verifier have nothing of that kind between
- * them.  It is the guest's boot id, until an fsync or a sync fails: the kernel tells of a page that it could not write
- * once, and the answer that told so may have been lost with its session.
+ * As NFS does it (RFC 1813, COMMIT): two hellos that were answered with the same verifier have
+ * nothing of that kind between them.  It is the guest's boot id, until an fsync or a sync fails:
+ * the kernel tells of a page that it could not write once, and the answer that told so may have
+ * been lost with its session.
  */
 #ifndef VSOCKFS_AGENT_SESSION_VERIFIER_H
 #define VSOCKFS_AGENT_SESSION_VERIFIER_H

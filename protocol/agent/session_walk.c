@@ -22,7 +22,10 @@ struct level {
 	size_t next;     /* of names */
 	size_t path_len; /* of the walk's path at this level */
 	unsigned serial; /* no other level of this walk has it */
-	/* Names that were looked at together, the one in turn among them; NULL of a small directory. */
+	/*
+	 * Names that were looked at together, the one in turn among them; NULL of a small
+	 * directory.
+	 */
 	struct sess_run *run;
 	bool entered; /* the walk has been below: it will be again, and read ahead there */
 };
@@ -133,7 +136,10 @@ static int enter_fd(struct walk *walk, int fd, struct archive_names *names)
 	return rc;
 }
 
-/* The directory behind the name INDEX of the level above the one on top is likely to be entered next. */
+/*
+ * The directory behind the name INDEX of the level above the one on top is likely to be entered
+ * next.
+ */
 static void expect_next(struct walk *walk, size_t index)
 {
 	const struct level *above = &walk->levels[walk->depth - 2];
@@ -185,7 +191,9 @@ static int level_fd(struct walk *walk, struct level *level)
 	return level->fd;
 }
 
-/* Whether NAME is where the walk is to go on, told of before; AFTER becomes what is left below it. */
+/*
+ * Whether NAME is where the walk is to go on, told of before; AFTER becomes what is left below it.
+ */
 static bool is_known(struct walk *walk, const char *name)
 {
 	size_t len;

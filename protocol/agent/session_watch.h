@@ -3,8 +3,9 @@
  *
  * One thread, which exists while somebody watches, takes events in, sends them on, and answers
  * barriers.  It never waits for a client: to one that takes nothing, events are sent later, or an
- * EVENT_RESCAN in their place.  Numbers go on growing over the hub's whole life, also while nobody watches, and
- * begin with the time, so that those of an earlier agent are never taken for this one's.
+ * EVENT_RESCAN in their place.  Numbers go on growing over the hub's whole life, also while nobody
+ * watches, and begin with the time, so that those of an earlier agent are never taken for this
+ * one's.
  */
 #ifndef VSOCKFS_AGENT_SESSION_WATCH_H
 #define VSOCKFS_AGENT_SESSION_WATCH_H

@@ -1,5 +1,6 @@
 /*
- * session_watch_ops.c - OP_WATCH and OP_BARRIER: begun on the connection's thread, answered by the watch's.
+ * session_watch_ops.c - OP_WATCH and OP_BARRIER: begun on the connection's thread, answered by the
+ * watch's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +32,10 @@ static int start(struct sess_hub *hub)
 	return -rc;
 }
 
-/* Lock held.  Whether SESS has as many as a session may have: one is enough for whoever knows what it has. */
+/*
+ * Lock held.  Whether SESS has as many as a session may have: one is enough for whoever knows what
+ * it has.
+ */
 static bool has_many(const struct sess_hub *hub, const struct sess *sess)
 {
 	const struct watcher *watcher;

@@ -9,8 +9,8 @@
 #include "protocol/agent/session_ops.h"
 
 /*
- * Of the workers, for each lane and for one session in it: so that no number of transfers that are stuck keeps an
- * fsync or a listing waiting, and none of one client's those of the others.
+ * Of the workers, for each lane and for one session in it: so that no number of transfers that are
+ * stuck keeps an fsync or a listing waiting, and none of one client's those of the others.
  */
 static const struct {
 	unsigned all, session;

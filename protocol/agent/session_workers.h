@@ -1,9 +1,9 @@
 /*
  * session_workers.h - the threads that carry out what is slow, for all sessions.
  *
- * They are made as they are needed and end by themselves after some seconds without work.  A slow operation
- * has a lane: what may be stuck with a client that takes nothing leaves places to the others, and no session has
- * all places of a lane.
+ * They are made as they are needed and end by themselves after some seconds without work.  A slow
+ * operation has a lane: what may be stuck with a client that takes nothing leaves places to the
+ * others, and no session has all places of a lane.
  */
 #ifndef VSOCKFS_AGENT_SESSION_WORKERS_H
 #define VSOCKFS_AGENT_SESSION_WORKERS_H
@@ -36,7 +36,10 @@ void sess_workers_init(struct sess_workers *workers);
 /* Nothing is queued any more.  Waits for them. */
 void sess_workers_destroy(struct sess_workers *workers);
 
-/* Gives CALL to a worker.  How many may wait is counted where they are made.  -EAGAIN: there is no thread. */
+/*
+ * Gives CALL to a worker.  How many may wait is counted where they are made.  -EAGAIN: there is no
+ * thread.
+ */
 int sess_workers_submit(struct sess_workers *workers, struct sess_call *call);
 /* Takes it back if none has it yet. */
 bool sess_workers_withdraw(struct sess_workers *workers, struct sess_call *call);

@@ -64,8 +64,8 @@ void shell_look(struct shell *shell, struct shell_status *status, struct shell_o
 		int64_t max_chars);
 
 /*
- * Output as bytes: at most LEN from *OFFSET on, which is moved to what is still there.  What STATUS says
- * of the end is true of all output up to STATUS's bytes.
+ * Output as bytes: at most LEN from *OFFSET on, which is moved to what is still there.  What STATUS
+ * says of the end is true of all output up to STATUS's bytes.
  */
 size_t shell_read(struct shell *shell, struct shell_status *status, int64_t *offset, char *bytes,
 		  size_t len);

@@ -1,4 +1,7 @@
-/* shell_bytes.c - input, in whole or in parts; and a shell as the session dialect has it: output as bytes, resizing. */
+/*
+ * shell_bytes.c - input, in whole or in parts; and a shell as the session dialect has it: output as
+ * bytes, resizing.
+ */
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /*
- * shell_internal.h - what shell.c (the table, the thread, the transcript as text) and shell_bytes.c (output
- * as bytes, the terminal's size) share.
+ * shell_internal.h - what shell.c (the table, the thread, the transcript as text) and shell_bytes.c
+ * (output as bytes, the terminal's size) share.
  */
 #ifndef VSOCKFS_AGENT_SHELL_INTERNAL_H
 #define VSOCKFS_AGENT_SHELL_INTERNAL_H
@@ -48,7 +48,10 @@ struct shell {
 /* Makes the thread look again. */
 void shell_notify(struct shell *shell);
 
-/* Hold the lock.  Input for the terminal, for which there is room in input: to it, or kept.  0, -EAGAIN where all shells keep too much, -ENOMEM. */
+/*
+ * Hold the lock.  Input for the terminal, for which there is room in input: to it, or kept.  0,
+ * -EAGAIN where all shells keep too much, -ENOMEM.
+ */
 int shell_give(struct shell *shell, const char *bytes, size_t len);
 
 /* Hold the lock.  Of how it ended, only that it has. */

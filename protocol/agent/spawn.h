@@ -11,8 +11,8 @@
 #include "protocol/agent/child.h"
 
 /*
- * Forks a process that will become SPEC's program in a session of its own, with the limit FILES.  *REPORT is a
- * pipe on which spawn_report waits for the outcome; the caller closes it.
+ * Forks a process that will become SPEC's program in a session of its own, with the limit FILES.
+ * *REPORT is a pipe on which spawn_report waits for the outcome; the caller closes it.
  */
 int spawn_fork(const struct child_spec *spec, const struct rlimit *files, pid_t *pid, int *report);
 

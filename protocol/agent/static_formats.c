@@ -1,10 +1,10 @@
 /*
  * static_formats.c - keeps what nobody uses out of the static agent.
  *
- * libarchive's pax writer refers to the table of all formats by name, and the table to
- * every writer; xar's needs libxml2 and with it ICU, thirty megabytes that no static guest
- * wants, others a crypto library.  These definitions come before the archive's members in the link, which
- * are then left out.  They are linked into the static agent only.
+ * libarchive's pax writer refers to the table of all formats by name, and the table to every
+ * writer; xar's needs libxml2 and with it ICU, thirty megabytes that no static guest wants, others
+ * a crypto library.  These definitions come before the archive's members in the link, which are
+ * then left out.  They are linked into the static agent only.
  */
 #include <archive.h>
 #include <errno.h>

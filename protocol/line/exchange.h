@@ -44,14 +44,14 @@ int exchange_run_export(struct guest *guest, const struct call *call,
 			json_t **header, struct error *err);
 
 /*
- * A hello, which either dialect answers (docs/protocol.md).  A line with a "dialect" ends the exchange without
- * an end of the connection, which is *FD then (non-blocking, the caller's); else *FD is -1 and
- * *REPLY is that of a command.  An error that the agent says is of the moment ("busy") is -EBUSY.  PROBE: as
- * exchange_probe.
+ * A hello, which either dialect answers (docs/protocol.md).  A line with a "dialect" ends the
+ * exchange without an end of the connection, which is *FD then (non-blocking, the caller's); else
+ * *FD is -1 and *REPLY is that of a command.  An error that the agent says is of the moment
+ * ("busy") is -EBUSY.  PROBE: as exchange_probe.
  *
- * ASIDE (or NULL) is another listener of the same guest.  It is tried once, waits at no gate, is left
- * at the deadline, and says something about the guest's health only by answering; dial_start's and dial_step's
- * errors are returned as they are.
+ * ASIDE (or NULL) is another listener of the same guest.  It is tried once, waits at no gate, is
+ * left at the deadline, and says something about the guest's health only by answering; dial_start's
+ * and dial_step's errors are returned as they are.
  */
 int exchange_run_hello(struct guest *guest, const struct call *call,
 		       struct exchange_request *request, const struct address *aside, bool probe,

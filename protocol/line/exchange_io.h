@@ -97,7 +97,10 @@ int exchange_dial(struct exchange *x, struct error *err);
 
 /* Whether another attempt would repeat nothing that was sent. */
 bool exchange_untouched(const struct exchange *x);
-/* Back to IDLE after a failed attempt, ready for another; needs a payload of which nothing was read. */
+/*
+ * Back to IDLE after a failed attempt, ready for another; needs a payload of which nothing was
+ * read.
+ */
 void exchange_rewind(struct exchange *x);
 
 int exchange_fd(const struct exchange *x);
@@ -116,9 +119,10 @@ bool exchange_all_sent(const struct exchange *x);
 int exchange_step(struct exchange *x, struct error *err);
 
 /*
- * The caller has given up: from now on everything is thrown away.  A request of which
- * nothing was sent becomes EXCHANGE_NOTHING, since a connection may not stay silent.  A hello's answer is looked at as far as
- * it may begin a session: that is the end, since such a connection has no other.
+ * The caller has given up: from now on everything is thrown away.  A request of which nothing was
+ * sent becomes EXCHANGE_NOTHING, since a connection may not stay silent.  A hello's answer is
+ * looked at as far as it may begin a session: that is the end, since such a connection has no
+ * other.
  */
 void exchange_abandon(struct exchange *x);
 /* Throws away what has come, and from now on what comes. */

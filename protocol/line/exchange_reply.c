@@ -70,8 +70,8 @@ static int take_object(struct exchange *x, const char *bytes, size_t len, struct
 }
 
 /*
- * The first line of a hello's reply: a session's says so, and nothing comes behind it before we have spoken.
- * Anything else is for the end of the connection to judge.
+ * The first line of a hello's reply: a session's says so, and nothing comes behind it before we
+ * have spoken. Anything else is for the end of the connection to judge.
  */
 static int take_hello(struct exchange *x, const char *bytes, size_t len, struct error *err)
 {

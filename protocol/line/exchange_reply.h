@@ -14,7 +14,10 @@
 
 struct exchange;
 
-/* LEN bytes have come.  0, or a negative errno: the answer is this error, the rest is to be drained. */
+/*
+ * LEN bytes have come.  0, or a negative errno: the answer is this error, the rest is to be
+ * drained.
+ */
 int reply_take(struct exchange *x, const char *bytes, size_t len, struct error *err);
 
 /* EOF, or the errno CODE of recv(2).  0 if the reply is whole (x->object), or a negative errno. */

@@ -1,6 +1,6 @@
 /*
- * lproc.h - services, shells and commands over the line dialect: what process.h promises, function by
- * function.
+ * lproc.h - services, shells and commands over the line dialect: what process.h promises, function
+ * by function.
  */
 #ifndef VSOCKFS_LINE_LPROC_H
 #define VSOCKFS_LINE_LPROC_H

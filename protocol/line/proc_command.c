@@ -53,8 +53,8 @@ static void start_add(struct start *start, const char *name, const char *value)
 }
 
 /*
- * The user's variables travel under names of ours and get their own only in the process that becomes
- * the command: none of them can change what the scripts do.
+ * The user's variables travel under names of ours and get their own only in the process that
+ * becomes the command: none of them can change what the scripts do.
  */
 static int start_prepare(struct start *start, const char *command,
 			 const struct proc_settings *settings, struct error *err)
@@ -309,7 +309,9 @@ int lproc_command_status(struct lproc_command *command, const struct call *call,
 		*out = (struct proc_command_status){ .pid = command->pid,
 						     .out_size = sizes[0] < 0 ? 0 : sizes[0],
 						     .err_size = sizes[1] < 0 ? 0 : sizes[1] };
-		/* Without a supervisor there will be no exit status: somebody has killed them all. */
+		/*
+		 * Without a supervisor there will be no exit status: somebody has killed them all.
+		 */
 		out->ended = isdigit((unsigned char)text[0]) || !alive;
 		code = isdigit((unsigned char)text[0]) ? atoi(text) : 128 + 9;
 		out->exit_code = out->ended ? code & 255 : 0;

@@ -40,8 +40,8 @@ int proc_prober_init(struct proc_prober *prober, struct guest *guest,
 		     struct error *err);
 
 /*
- * Before the start: -ENOENT, -ENOTDIR for a cwd that is not there, -EOPNOTSUPP where the guest lacks
- * the means to probe.
+ * Before the start: -ENOENT, -ENOTDIR for a cwd that is not there, -EOPNOTSUPP where the guest
+ * lacks the means to probe.
  */
 int proc_prober_check(struct proc_prober *prober, const struct call *call, struct error *err);
 
@@ -52,8 +52,9 @@ int proc_prober_ask(struct proc_prober *prober, const struct call *call, int64_t
 void proc_prober_end(struct proc_prober *prober, const struct call *call);
 
 /*
- * sh functions over the service's leader: `alive PID` (a zombie is dead, whoever has not reaped it yet),
- * `members PID` prints how many live processes its group has, `strike SIGNAL PID` signals the group.
+ * sh functions over the service's leader: `alive PID` (a zombie is dead, whoever has not reaped it
+ * yet), `members PID` prints how many live processes its group has, `strike SIGNAL PID` signals the
+ * group.
  */
 #define PROC_SH_ALIVE                                                                              \
 	"alive() {\n"                                                                              \

@@ -157,8 +157,8 @@ static int add_plain_client(const char *url, struct buf *command)
 }
 
 /*
- * No redirect is followed where that can be said: 3xx is an answer.  A proxy of the environment is not
- * meant for this.
+ * No redirect is followed where that can be said: 3xx is an answer.  A proxy of the environment is
+ * not meant for this.
  */
 static const char http_clients[] =
 	"unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY\n"

@@ -25,7 +25,8 @@ int proc_service_fill(struct guest *guest, const struct line_service *from,
 		      struct proc_service *out, struct error *err);
 
 /*
- * The agent's answer once it has noticed what has happened, the log sizes and the guest's clock.  Fills OUT.
+ * The agent's answer once it has noticed what has happened, the log sizes and the guest's clock.
+ * Fills OUT.
  */
 int proc_service_look(struct guest *guest, const struct call *call, const char *name,
 		      struct proc_service *out, double *now, struct error *err);

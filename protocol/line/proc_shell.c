@@ -2,8 +2,8 @@
  * proc_shell.c - interactive shells over the line dialect.
  *
  * The agent keeps the transcript and counts it in characters; a write is one write(2) to the
- * terminal, which blocks the agent when it does not fit, hence little at a time.  A line of more than
- * 4,095 bytes is cut by the guest's terminal while it is in canonical mode.
+ * terminal, which blocks the agent when it does not fit, hence little at a time.  A line of more
+ * than 4,095 bytes is cut by the guest's terminal while it is in canonical mode.
  */
 #include <errno.h>
 #include <limits.h>
@@ -80,7 +80,9 @@ static ssize_t read_once(struct guest *guest, const struct call *call, const cha
 			       id);
 	if (!rc) {
 		fill(&shell, out);
-		/* Whatever it says, nothing is given twice and an answer without text is no step. */
+		/*
+		 * Whatever it says, nothing is given twice and an answer without text is no step.
+		 */
 		if (out->cursor < cursor || shell.output.len == 0)
 			out->cursor = cursor;
 		if (shell.output.len)
@@ -101,8 +103,8 @@ static double late_seconds(int64_t took)
 }
 
 /*
- * The agent of the field knows that a shell has ended before it has read its terminal to the end: what ended without
- * another word is asked once more, a moment later.
+ * The agent of the field knows that a shell has ended before it has read its terminal to the end:
+ * what ended without another word is asked once more, a moment later.
  */
 ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const char *id,
 			 int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
@@ -199,7 +201,9 @@ int lproc_shell_signal(struct guest *guest, const struct call *call, const char 
 	err = err ? err : &own;
 	if (rc)
 		return rc;
-	/* The agent's signal stops at the shell: a job in the foreground hears the terminal only. */
+	/*
+	 * The agent's signal stops at the shell: a job in the foreground hears the terminal only.
+	 */
 	if (strcmp(signal, "INT") == 0) {
 		ssize_t typed = type(guest, call, id, "\003", 1, err);
 

@@ -39,7 +39,9 @@ void line_request_env(struct line_request *request, const struct line_env *env, 
 /* VALUE's reference is taken over; NULL means that memory ran out. */
 void line_request_add(struct line_request *request, const char *key, json_t *value);
 
-/* The payload is taken over.  It must not be empty (-EINVAL) or over LIMIT_ARCHIVE_SIZE (-EFBIG). */
+/*
+ * The payload is taken over.  It must not be empty (-EINVAL) or over LIMIT_ARCHIVE_SIZE (-EFBIG).
+ */
 void line_request_payload(struct line_request *request, struct line_payload payload);
 
 /* Latches an error of the caller's own. */

@@ -38,12 +38,12 @@ struct shtext_reply {
 
 /*
  * Runs SCRIPT (sh statements, in a subshell) with LC_ALL=C, TZ=UTC0, umask 0, no aliases and
- * nothing on stdin, in one exec whose own limit lies a little before CALL's
- * deadline.  The script may use fd 4 and up; a process that it leaves behind must have its
- * stdout and stderr elsewhere, else the request does not end.  A status other than 0
- * is no error of this call.  Besides line_exec's errors: -E2BIG where the script is
- * too long, -ETIMEDOUT where the guest's limit ended it, -EOPNOTSUPP where the guest
- * has no base64, -EPROTO for an answer without a frame.  It is counted as KIND, unless CALL says otherwise.
+ * nothing on stdin, in one exec whose own limit lies a little before CALL's deadline.  The script
+ * may use fd 4 and up; a process that it leaves behind must have its stdout and stderr elsewhere,
+ * else the request does not end.  A status other than 0 is no error of this call.  Besides
+ * line_exec's errors: -E2BIG where the script is too long, -ETIMEDOUT where the guest's limit ended
+ * it, -EOPNOTSUPP where the guest has no base64, -EPROTO for an answer without a frame.  It is
+ * counted as KIND, unless CALL says otherwise.
  */
 int shtext_run(struct guest *guest, const struct call *call, enum traffic_kind kind,
 	       const struct buf *script, struct shtext_reply *reply, struct error *err);

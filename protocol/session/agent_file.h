@@ -1,8 +1,8 @@
 /*
  * agent_file.h - the agent that can be brought to a guest: a file on this host.
  *
- * It must be an ELF program for the guest's machine that is linked statically (a guest may have no C library, or
- * another one) and has a build id.  Looked for, in this order:
+ * It must be an ELF program for the guest's machine that is linked statically (a guest may have no
+ * C library, or another one) and has a build id.  Looked for, in this order:
  *
  *   $VSOCKFS_AGENT_DIR, and nowhere else if that is set
  *   ../libexec/vsockfs, seen from the directory of the running program

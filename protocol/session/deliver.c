@@ -1,8 +1,9 @@
 /*
  * deliver.c - brings the agent, or finds that it is there already.
  *
- * The port is derived from the build id, so that all hosts that would bring the same program look, and listen,
- * at the same place: where two bring it at once, one of them cannot bind, and uses the other's.
+ * The port is derived from the build id, so that all hosts that would bring the same program look,
+ * and listen, at the same place: where two bring it at once, one of them cannot bind, and uses the
+ * other's.
  */
 #include "protocol/session/deliver.h"
 
@@ -33,7 +34,10 @@ static uint32_t port_of(const struct agent_file *file, unsigned attempt)
 
 enum occupant { NOBODY, OURS, STRANGER };
 
-/* Who listens on PORT; OURS comes with its session.  Negative: the guest cannot be reached, or -EINTR. */
+/*
+ * Who listens on PORT; OURS comes with its session.  Negative: the guest cannot be reached, or
+ * -EINTR.
+ */
 static int look(const struct delivery *delivery, const struct agent_file *file, uint32_t port,
 		struct hello *out, struct error *err)
 {
@@ -58,8 +62,8 @@ static int look(const struct delivery *delivery, const struct agent_file *file, 
 }
 
 /*
- * What our agent is started with.  It lets only the host in, which is CID 2 for it, unless the guest is this
- * machine itself, reached over the loopback's CID.
+ * What our agent is started with.  It lets only the host in, which is CID 2 for it, unless the
+ * guest is this machine itself, reached over the loopback's CID.
  */
 static void write_listen(const struct guest *guest, uint32_t port, char *text, size_t size)
 {

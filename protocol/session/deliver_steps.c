@@ -128,8 +128,8 @@ int deliver_upload(const struct delivery *delivery, const struct agent_file *fil
  */
 
 /*
- * The names, and what removes them.  Who but us may write to /run and so on may not guess what is made there;
- * mkdir(1) refuses what is there already.
+ * The names, and what removes them.  Who but us may write to /run and so on may not guess what is
+ * made there; mkdir(1) refuses what is there already.
  */
 static void write_names(const struct delivery *delivery, char *text, size_t size)
 {
@@ -143,12 +143,14 @@ static void write_names(const struct delivery *delivery, char *text, size_t size
 }
 
 /*
- * A place may be read-only, full, or mounted noexec: the agent itself, asked for its version, tells.  Who may write to
- * the workspace can put another file in its place, but not one that is ours.
+ * A place may be read-only, full, or mounted noexec: the agent itself, asked for its version,
+ * tells.  Who may write to the workspace can put another file in its place, but not one that is
+ * ours.
  *
- * What is started keeps none of the request's descriptors, or the guest's agent would wait for it to end.  It says
- * that it listens by a newline into the pipe, whose other end `read` has; when it ends instead, `read` fails.
- * Its run directory is chosen as the guest's own agent does it: /run, if that can be written.
+ * What is started keeps none of the request's descriptors, or the guest's agent would wait for it
+ * to end.  It says that it listens by a newline into the pipe, whose other end `read` has; when it
+ * ends instead, `read` fails. Its run directory is chosen as the guest's own agent does it: /run,
+ * if that can be written.
  */
 /* clang-format off */
 static const char start_script[] =
@@ -241,7 +243,8 @@ int deliver_start(const struct delivery *delivery, const char *listen, enum deli
 }
 
 /*
- * What was given up may still be under way in the guest, which then seems to be gone: so it is tried again for a while.
+ * What was given up may still be under way in the guest, which then seems to be gone: so it is
+ * tried again for a while.
  */
 void deliver_sweep(const struct delivery *delivery)
 {

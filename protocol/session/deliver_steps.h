@@ -19,7 +19,10 @@ enum delivered {
 	DELIVERED_NOT,   /* there was no place to run it from; nothing is left */
 };
 
-/* Moves the file out of the workspace and runs it, listening on LISTEN.  A negative errno: nothing is known. */
+/*
+ * Moves the file out of the workspace and runs it, listening on LISTEN.  A negative errno: nothing
+ * is known.
+ */
 int deliver_start(const struct delivery *delivery, const char *listen, enum delivered *out,
 		  struct error *err);
 

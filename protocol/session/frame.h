@@ -44,9 +44,9 @@ struct frame {
 void frame_encode(const struct frame *frame, unsigned char header[FRAME_HEADER]);
 
 /*
- * Decodes and judges a header: unknown kind, size over the cap, id 0, a body of the wrong
- * size for CALL, CREDIT or CANCEL, DATA without a byte that is not the last, undefined flags, a code
- * where none belongs.  -EPROTO with a sentence.
+ * Decodes and judges a header: unknown kind, size over the cap, id 0, a body of the wrong size for
+ * CALL, CREDIT or CANCEL, DATA without a byte that is not the last, undefined flags, a code where
+ * none belongs.  -EPROTO with a sentence.
  */
 int frame_decode(const unsigned char header[FRAME_HEADER], struct frame *out, struct error *err);
 

@@ -133,7 +133,10 @@ static int ask_plainly(struct guest *guest, const struct call *call, const char 
 	return rc;
 }
 
-/* With whose and which one it is: the agent ends what it has of us, but not for an older hello that comes late. */
+/*
+ * With whose and which one it is: the agent ends what it has of us, but not for an older hello that
+ * comes late.
+ */
 static int ask_once(struct guest *guest, const struct call *call, const char *command,
 		    const struct address *aside, bool probe, struct hello *out, struct error *err)
 {

@@ -1,8 +1,9 @@
 /*
  * hello.h - a connection's first request, which either dialect answers.
  *
- * A session agent answers with what it is, and the connection goes on as a session.  A line-dialect agent
- * takes it for a command, which tells the guest's machine and whether it has a workspace and a few tools.
+ * A session agent answers with what it is, and the connection goes on as a session.  A line-dialect
+ * agent takes it for a command, which tells the guest's machine and whether it has a workspace and
+ * a few tools.
  */
 #ifndef VSOCKFS_SESSION_HELLO_H
 #define VSOCKFS_SESSION_HELLO_H
@@ -27,16 +28,16 @@ struct hello {
 };
 
 /*
- * Asks the guest's own agent: errors of exchange_run_hello, -ENOENT for a guest without /workspace, -EPROTO for one
- * whose sh does not do as told.  PROBE as there.  -EBUSY: up to CALL's deadline the agent was still about what our
- * last session asked of it.
+ * Asks the guest's own agent: errors of exchange_run_hello, -ENOENT for a guest without /workspace,
+ * -EPROTO for one whose sh does not do as told.  PROBE as there.  -EBUSY: up to CALL's deadline the
+ * agent was still about what our last session asked of it.
  */
 int hello_ask(struct guest *guest, const struct call *call, bool probe, struct hello *out,
 	      struct error *err);
 
 /*
- * Asks what listens on another of the guest's ports.  -EPROTONOSUPPORT for what answers but speaks no
- * session; -EBUSY as above; else as exchange_run_hello with ASIDE.
+ * Asks what listens on another of the guest's ports.  -EPROTONOSUPPORT for what answers but speaks
+ * no session; -EBUSY as above; else as exchange_run_hello with ASIDE.
  */
 int hello_ask_at(struct guest *guest, const struct call *call, uint32_t port, struct hello *out,
 		 struct error *err);

@@ -1,8 +1,8 @@
 /*
  * link.c - who waits for a session and who gets it, and calls over it.
  *
- * Sessions are made by a thread of their own (link_make.c), so that it does not matter which of the waiting
- * callers gives up, and when.  Its end is an attempt's end; whoever waited gets its error.
+ * Sessions are made by a thread of their own (link_make.c), so that it does not matter which of the
+ * waiting callers gives up, and when.  Its end is an attempt's end; whoever waited gets its error.
  */
 #include "protocol/session/link.h"
 

@@ -5,9 +5,9 @@
  * session dialect goes on on that connection; a line-dialect agent has run the probe command.  In
  * that case, unless `agent=never`, vsockfs brings its own agent (deliver.h) and asks again there.
  *
- * When the session breaks, the next caller makes a new one, where the last one was; if nobody is there, it is as
- * at first.  It is made behind the callers' backs, once for all who wait, by the guest's `timeout`; an
- * attempt that failed is not repeated for a second.
+ * When the session breaks, the next caller makes a new one, where the last one was; if nobody is
+ * there, it is as at first.  It is made behind the callers' backs, once for all who wait, by the
+ * guest's `timeout`; an attempt that failed is not repeated for a second.
  */
 #ifndef VSOCKFS_SESSION_LINK_H
 #define VSOCKFS_SESSION_LINK_H
@@ -33,8 +33,8 @@ int link_hello(struct link *link, const struct call *call, struct error *err);
 bool link_probe(struct link *link, const struct call *call);
 
 /*
- * What the guest speaks, asked at the first use; later answers come from memory.  While our agent is on its way,
- * what moves of it moves CALL's deadline.
+ * What the guest speaks, asked at the first use; later answers come from memory.  While our agent
+ * is on its way, what moves of it moves CALL's deadline.
  */
 int link_dialect(struct link *link, const struct call *call, enum dialect *out, struct error *err);
 
@@ -45,18 +45,21 @@ int link_dialect(struct link *link, const struct call *call, enum dialect *out, 
 int link_mux(struct link *link, const struct call *call, struct mux **out, struct error *err);
 
 /*
- * Which of the guest's lives the last session is in, and mux_epoch of it; 0 before the first.  Between sessions of one
- * number nothing was lost that the guest had taken; between those of two, what was not synced may be.
+ * Which of the guest's lives the last session is in, and mux_epoch of it; 0 before the first.
+ * Between sessions of one number nothing was lost that the guest had taken; between those of two,
+ * what was not synced may be.
  */
 uint64_t link_epoch(struct link *link);
 
 /*
- * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its deadline, as WHY says.  If
- * nothing else was for the guest's `timeout`, it is gone.
+ * For who calls MUX itself: a call that began at SINCE (call_now()) was not answered by its
+ * deadline, as WHY says.  If nothing else was for the guest's `timeout`, it is gone.
  */
 void link_unanswered(struct link *link, struct mux *mux, int64_t since, const struct error *why);
 
-/* For who calls a mux itself: what is counted of OP asked again, because the session before broke. */
+/*
+ * For who calls a mux itself: what is counted of OP asked again, because the session before broke.
+ */
 void link_retried(struct link *link, enum session_op op);
 
 /*

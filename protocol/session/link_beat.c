@@ -1,8 +1,9 @@
 /*
  * link_beat.c - what was asked and heard on a guest's sessions: its health, its silence.
  *
- * Which calls are unanswered only the mux knows; here it is estimated from how much is sent and how often
- * something is heard, too high rather than too low: who is suspected has but to answer a question.
+ * Which calls are unanswered only the mux knows; here it is estimated from how much is sent and how
+ * often something is heard, too high rather than too low: who is suspected has but to answer a
+ * question.
  */
 #include "protocol/session/link_internal.h"
 

@@ -60,8 +60,8 @@ struct link {
 /* link_make.c */
 
 /*
- * One attempt, with `making` set by the caller, who tells the result with link_made.  PROBE: the guest is
- * believed gone, which may be wrong.
+ * One attempt, with `making` set by the caller, who tells the result with link_made.  PROBE: the
+ * guest is believed gone, which may be wrong.
  */
 int link_make(struct link *link, const struct call *call, bool probe, struct error *err);
 

@@ -1,6 +1,6 @@
 /*
- * link_make.c - one attempt at a session: the old one asked whether it lives, our delivered agent, the guest's
- * own, and a new delivery, in that order.
+ * link_make.c - one attempt at a session: the old one asked whether it lives, our delivered agent,
+ * the guest's own, and a new delivery, in that order.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +30,8 @@ static bool is_gone(struct guest *guest)
 }
 
 /*
- * Asks the session that there is whether it lives.  1: it does.  0: a new one is to be made.  Negative: the guest
- * is gone.
+ * Asks the session that there is whether it lives.  1: it does.  0: a new one is to be made.
+ * Negative: the guest is gone.
  */
 static int check(struct link *link, const struct call *call, bool probe, struct error *err)
 {
@@ -177,8 +177,8 @@ static int may_deliver(struct link *link, const struct hello *own, struct error 
 }
 
 /*
- * Whether a delivery that failed with RC settles that it is the line dialect: not if the guest may be away, nor
- * where a session is what it had.
+ * Whether a delivery that failed with RC settles that it is the line dialect: not if the guest may
+ * be away, nor where a session is what it had.
  */
 static bool is_for_good(struct link *link, int rc)
 {

@@ -339,9 +339,9 @@ static int nap_turn(struct mux_ticket *ticket, const struct call *call)
 }
 
 /*
- * A lazy ticket's thread, such as that of a watch, would read for ever, and every other call would pay for
- * being woken by it.  So it lets those read for themselves, and reads when they
- * have been quiet for a nap.
+ * A lazy ticket's thread, such as that of a watch, would read for ever, and every other call would
+ * pay for being woken by it.  So it lets those read for themselves, and reads when they have been
+ * quiet for a nap.
  */
 int mux_turn(struct mux_ticket *ticket, const struct call *call)
 {

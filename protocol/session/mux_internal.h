@@ -7,11 +7,13 @@
  *     mux_send.c    frames out
  *     mux_receive.c frames in
  *
- * Locks: mux->lock, then mux->out.lock; no callback (beat, sink, source) is called with either held.
+ * Locks: mux->lock, then mux->out.lock; no callback (beat, sink, source) is called with either
+ * held.
  *
- * Memory: a call has at most a reply of ops_answer_max and, if it is a download, OPS_WINDOW of DATA here (twice
- * that, counting what realloc leaves over); calls are MUX_MAX_CALLS, given up ones hold nothing, and what waits to be
- * sent is at most MUX_MAX_OUT.  An agent that would need more breaks the protocol, or does not read.
+ * Memory: a call has at most a reply of ops_answer_max and, if it is a download, OPS_WINDOW of DATA
+ * here (twice that, counting what realloc leaves over); calls are MUX_MAX_CALLS, given up ones hold
+ * nothing, and what waits to be sent is at most MUX_MAX_OUT.  An agent that would need more breaks
+ * the protocol, or does not read.
  */
 #ifndef VSOCKFS_SESSION_MUX_INTERNAL_H
 #define VSOCKFS_SESSION_MUX_INTERNAL_H
@@ -37,8 +39,8 @@ struct mux_chunk {
 };
 
 /*
- * A call.  Its owner has it from begin to finish; given up before its DONE has come, it belongs to the
- * table of open calls, as a zombie, until then: so its id is not used again.
+ * A call.  Its owner has it from begin to finish; given up before its DONE has come, it belongs to
+ * the table of open calls, as a zombie, until then: so its id is not used again.
  */
 struct mux_ticket {
 	struct mux *mux; /* referenced while it has an owner */
@@ -133,8 +135,8 @@ void mux_ticket_drop_data(struct mux_ticket *ticket);
 void mux_ticket_wake(struct mux_ticket *ticket);
 
 /*
- * One turn of waiting, with mux->lock held before and after, not meanwhile: this thread reads, or sleeps
- * if another one does.  0: something may have changed; -ETIMEDOUT, -EINTR as CALL has it.
+ * One turn of waiting, with mux->lock held before and after, not meanwhile: this thread reads, or
+ * sleeps if another one does.  0: something may have changed; -ETIMEDOUT, -EINTR as CALL has it.
  * Whoever has stopped waiting calls mux_pass_on before it unlocks.
  */
 int mux_turn(struct mux_ticket *ticket, const struct call *call);
@@ -159,11 +161,15 @@ int mux_waited_in_vain(const struct mux_ticket *ticket, int rc, struct error *er
 
 /* mux_send.c */
 
-/* Sends, or queues if it must; for frames of calls of OP without which the session is stuck.  May break the mux. */
+/*
+ * Sends, or queues if it must; for frames of calls of OP without which the session is stuck.  May
+ * break the mux.
+ */
 void mux_send_small(struct mux *mux, uint16_t op, const struct frame *frame, const void *body);
 /*
- * Sends FRAME with its body in two parts, waiting for room.  0, also if a part of it is
- * queued; -ETIMEDOUT and -EINTR: nothing of it is sent; -ECONNRESET; -ECANCELED when TICKET is done meanwhile.
+ * Sends FRAME with its body in two parts, waiting for room.  0, also if a part of it is queued;
+ * -ETIMEDOUT and -EINTR: nothing of it is sent; -ECONNRESET; -ECANCELED when TICKET is done
+ * meanwhile.
  */
 int mux_send(struct mux_ticket *ticket, const struct call *call, const struct frame *frame,
 	     const struct iovec body[2]);
@@ -174,8 +180,8 @@ uint64_t mux_sent(struct mux *mux);
 /* mux_receive.c */
 
 /*
- * Polls, receives and delivers, at most once.  Only for who has set `reading`; with mux->lock held before and
- * after, not meanwhile.
+ * Polls, receives and delivers, at most once.  Only for who has set `reading`; with mux->lock held
+ * before and after, not meanwhile.
  */
 int mux_receive(struct mux *mux, const struct call *call);
 void mux_in_init(struct mux_in *in);

@@ -1,10 +1,10 @@
 /*
  * mux_receive.c - frames from the agent: received, judged, handed to whom they belong.
  *
- * A header is judged before a byte of its body is waited for: whose call it is, and
- * whether it had the credit.  A small body is complete in the receive buffer before
- * it is looked at; a large one gets memory of its own, of a size that was checked, and is handed on without
- * being copied.  Until it is complete it belongs to the reader, whatever becomes of the call.
+ * A header is judged before a byte of its body is waited for: whose call it is, and whether it had
+ * the credit.  A small body is complete in the receive buffer before it is looked at; a large one
+ * gets memory of its own, of a size that was checked, and is handed on without being copied.  Until
+ * it is complete it belongs to the reader, whatever becomes of the call.
  */
 #include "protocol/session/mux_internal.h"
 

@@ -1,11 +1,12 @@
 /*
  * mux_send.c - frames on their way out.
  *
- * Nobody ever blocks in send(2).  A frame goes out at once if the socket takes it; the end of one that it took
- * in part is kept, and goes first from then on, sent by whoever reads or sends next.  While
- * something is kept bulk waits outside, at its own deadlines: data, and calls with much in them.  Small frames line
- * up behind, so that they wait for no more than one that is large: those without which the other end would be stuck
- * (credit, cancel) always, calls as long as there are not too many.
+ * Nobody ever blocks in send(2).  A frame goes out at once if the socket takes it; the end of one
+ * that it took in part is kept, and goes first from then on, sent by whoever reads or sends next.
+ * While something is kept bulk waits outside, at its own deadlines: data, and calls with much in
+ * them.  Small frames line up behind, so that they wait for no more than one that is large: those
+ * without which the other end would be stuck (credit, cancel) always, calls as long as there are
+ * not too many.
  */
 #include "protocol/session/mux_internal.h"
 

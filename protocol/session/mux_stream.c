@@ -1,9 +1,9 @@
 /*
- * mux_stream.c - calls with a stream beside them: what is downloaded waits, within its credit, until
- * its owner takes it; what is uploaded is sent within the credit that the agent gave.
+ * mux_stream.c - calls with a stream beside them: what is downloaded waits, within its credit,
+ * until its owner takes it; what is uploaded is sent within the credit that the agent gave.
  *
- * A given up download gets no more credit: the agent sends what it had credit for at the most, which
- * is dropped, and then meets the cancel.
+ * A given up download gets no more credit: the agent sends what it had credit for at the most,
+ * which is dropped, and then meets the cancel.
  */
 #include "protocol/session/mux_internal.h"
 
@@ -61,7 +61,9 @@ static int drain(struct download *down, struct mux_chunk *chunks)
 	return rc;
 }
 
-/* Waits for data, the end, or in vain.  1 with CHUNKS, 0 at the end or death, -ETIMEDOUT, -EINTR. */
+/*
+ * Waits for data, the end, or in vain.  1 with CHUNKS, 0 at the end or death, -ETIMEDOUT, -EINTR.
+ */
 static int wait_for_data(struct mux_ticket *ticket, const struct call *call,
 			 struct mux_chunk **chunks)
 {

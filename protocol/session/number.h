@@ -1,7 +1,8 @@
 /*
  * number.h - the numbers of the session dialect, to and from bytes: little-endian.
  *
- * In one expression each, which a compiler makes one instruction of: a listing has millions of them.
+ * In one expression each, which a compiler makes one instruction of: a listing has millions of
+ * them.
  */
 #ifndef VSOCKFS_SESSION_NUMBER_H
 #define VSOCKFS_SESSION_NUMBER_H

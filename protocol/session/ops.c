@@ -1,8 +1,9 @@
 /*
  * ops.c - the bodies that are more than a few fields: attributes, entries, events, statfs.
  *
- * What is unpacked here comes from the other end and is judged here, once for everybody: a path that
- * unpacks has only components that a directory may hold, numbers are in the range of their C types.
+ * What is unpacked here comes from the other end and is judged here, once for everybody: a path
+ * that unpacks has only components that a directory may hold, numbers are in the range of their C
+ * types.
  */
 #include "protocol/session/ops.h"
 

@@ -86,7 +86,10 @@ enum {
 	OPEN_APPEND = 32,
 };
 
-/* ino, dev, rdev, size, blocks: u64; mode, nlink, uid, gid: u32; atime, mtime, ctime: i64 seconds, u32 nanoseconds; generation: u32. */
+/*
+ * ino, dev, rdev, size, blocks: u64; mode, nlink, uid, gid: u32; atime, mtime, ctime: i64 seconds,
+ * u32 nanoseconds; generation: u32.
+ */
 #define OPS_ATTR_SIZE 96
 void ops_pack_attr(struct buf *buf, const struct ws_attr *attr);
 /* Sizes that are no off_t and nanoseconds that are none (UTIME_NOW is) fail; all zero then. */
@@ -94,11 +97,16 @@ void ops_unpack_attr(struct unpack *in, struct ws_attr *out);
 void ops_pack_statfs(struct buf *buf, const struct ws_statfs *statfs);
 void ops_unpack_statfs(struct unpack *in, struct ws_statfs *out);
 
-/* "" or components as workspace.h has them, shorter than LIMIT_PATH: what both ends check what they are sent with. */
+/*
+ * "" or components as workspace.h has them, shorter than LIMIT_PATH: what both ends check what they
+ * are sent with.
+ */
 bool ops_path_is_valid(const char *path, size_t len);
 /* For people; NULL for a number that is none of ours. */
 const char *ops_name(unsigned op);
-/* At most so long is the body of OP's DONE, a sentence too: what a client sets aside for an answer. */
+/*
+ * At most so long is the body of OP's DONE, a sentence too: what a client sets aside for an answer.
+ */
 size_t ops_answer_max(unsigned op);
 /* What a call of OP is counted as. */
 enum traffic_kind ops_kind(unsigned op);

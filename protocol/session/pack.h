@@ -2,9 +2,9 @@
  * pack.h - bodies of frames, field by field: little-endian integers, and bytes
  * behind a u32 length.
  *
- * Packing goes into a struct buf (whose ceiling latches).  Unpacking latches too: after the first field
- * that is not there every further one reads as 0 or "", and unpack_done tells
- * once at the end.  Bytes that are unpacked point into the body.
+ * Packing goes into a struct buf (whose ceiling latches).  Unpacking latches too: after the first
+ * field that is not there every further one reads as 0 or "", and unpack_done tells once at the
+ * end.  Bytes that are unpacked point into the body.
  */
 #ifndef VSOCKFS_SESSION_PACK_H
 #define VSOCKFS_SESSION_PACK_H

@@ -1,12 +1,13 @@
 /*
- * sproc.h - process.h over the session dialect: each function has its twin here, with the same contract.
+ * sproc.h - process.h over the session dialect: each function has its twin here, with the same
+ * contract.
  *
- * Differences that are none to callers: a shell's cursor is an offset in bytes, its output is what the terminal
- * had (UTF-8 characters are not cut, bytes that are no UTF-8 stay); the agent looks
+ * Differences that are none to callers: a shell's cursor is an offset in bytes, its output is what
+ * the terminal had (UTF-8 characters are not cut, bytes that are no UTF-8 stay); the agent looks
  * after readiness, so a start is two calls, and a reading is one.
  *
- * When the session breaks, questions are asked again over the next one.  Of a change it is asked whether it was
- * made; where that cannot be found out it is -EIO, and the sentence says so.
+ * When the session breaks, questions are asked again over the next one.  Of a change it is asked
+ * whether it was made; where that cannot be found out it is -EIO, and the sentence says so.
  */
 #ifndef VSOCKFS_SESSION_SPROC_H
 #define VSOCKFS_SESSION_SPROC_H
@@ -17,7 +18,10 @@
 struct sproc_room;
 struct sproc_command;
 
-/* LINK stays the caller's and outlives it.  TIMEOUT: the guest's, in seconds.  Sends nothing.  -ENOMEM. */
+/*
+ * LINK stays the caller's and outlives it.  TIMEOUT: the guest's, in seconds.  Sends nothing.
+ * -ENOMEM.
+ */
 int sproc_room_new(struct link *link, double timeout, struct sproc_room **out);
 /* Forgets in the guest what sproc_command_free could not.  No command of it is left. */
 void sproc_room_free(struct sproc_room *room);

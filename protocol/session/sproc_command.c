@@ -1,8 +1,8 @@
 /*
  * sproc_command.c - commands over the session dialect.
  *
- * The id is ours, so that after a break it can be asked whether there is one.  Input is complete in the guest
- * before the command starts.
+ * The id is ours, so that after a break it can be asked whether there is one.  Input is complete in
+ * the guest before the command starts.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -195,7 +195,10 @@ static int give_input(struct sproc_command *command, const struct call *call, in
 			return error_set(err, EINTR,
 					 "interrupted before the guest had room for the input");
 		rc = send_input(command, call, fd, len, &why);
-		/* It had taken all of it: what found no room was the command itself, and is forgotten. */
+		/*
+		 * It had taken all of it: what found no room was the command itself, and is
+		 * forgotten.
+		 */
 		if (rc == -ENOENT)
 			return -EAGAIN;
 		if (rc < 0)
@@ -210,7 +213,9 @@ static int unknown(struct error *err)
 			 "the session broke, and whether the guest began the command is not known");
 }
 
-/* Whether the agent is the one that was there at SINCE (call_now()): then it has forgotten nothing. */
+/*
+ * Whether the agent is the one that was there at SINCE (call_now()): then it has forgotten nothing.
+ */
 static bool is_same_agent(struct sproc_room *room, const struct call *call, int64_t since)
 {
 	struct line_request request;

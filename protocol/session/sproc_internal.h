@@ -36,7 +36,9 @@ struct sproc_room {
 	struct sproc_debt *debts; /* lock; commands that the guest still has */
 };
 
-/* One call.  REQUEST is used up, also where it latched an error; *REPLY (or NULL) is the caller's. */
+/*
+ * One call.  REQUEST is used up, also where it latched an error; *REPLY (or NULL) is the caller's.
+ */
 int sproc_ask(struct sproc_room *room, const struct call *call, enum session_op op,
 	      struct line_request *request, json_t **reply, struct error *err);
 /* The same where all that is asked is KEY: NAME. */
@@ -50,8 +52,9 @@ int sproc_pack(struct line_request *request, struct buf *args);
 void sproc_add_settings(struct line_request *request, const struct proc_settings *settings);
 
 /*
- * Reads what the process NAME of KIND has written: at most LEN bytes from OFFSET on.  *END (the caller's, where
- * it is no error) says with `next` where the next ones are, and with `status` how it was then.
+ * Reads what the process NAME of KIND has written: at most LEN bytes from OFFSET on.  *END (the
+ * caller's, where it is no error) says with `next` where the next ones are, and with `status` how
+ * it was then.
  */
 ssize_t sproc_read(struct sproc_room *room, const struct call *call, const char *kind,
 		   const char *name, int stream, int64_t offset, void *bytes, size_t len,

@@ -1,6 +1,6 @@
 /*
- * sproc_service.c - services over the session dialect.  The agent probes for readiness: a start answers at once, and
- * OP_WAIT tells what came of it.
+ * sproc_service.c - services over the session dialect.  The agent probes for readiness: a start
+ * answers at once, and OP_WAIT tells what came of it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -43,7 +43,10 @@ static int ask_open(struct sproc_room *room, const struct call *call, const char
 	return sproc_ask(room, call, OP_SHELL_OPEN, &request, reply, err);
 }
 
-/* As ask_open.  1, with its error: the session broke, and there is no such shell, nor will there be (docs/protocol.md, 2.1). */
+/*
+ * As ask_open.  1, with its error: the session broke, and there is no such shell, nor will there be
+ * (docs/protocol.md, 2.1).
+ */
 static int open_once(struct sproc_room *room, const struct call *call, const char *id,
 		     const struct proc_settings *settings, int cols, int rows, json_t **reply,
 		     struct error *err)

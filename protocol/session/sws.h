@@ -1,16 +1,17 @@
 /*
- * sws.h - the guest's files over the session dialect: what workspace.h promises, function by function.
+ * sws.h - the guest's files over the session dialect: what workspace.h promises, function by
+ * function.
  *
  * Every operation is one call of the session, answered with the errno of the system call in the
  * guest.  Only writes run ahead: sws_write returns when the call is sent.  The rest stands on one
  * promise of the dialect: quick operations of one session are carried out in the order in which
  * they were sent, so that whoever asks after a write sees it, without having waited for it.
  *
- * When the session breaks, what was under way goes over the next one: questions and
- * what changes nothing when repeated, once; placed writes, again in their order, before anything else is
- * asked; open files are opened again by their path, which follows renames made here, and
- * have to be the same inode (-ESTALE).  A change that the guest may have made is -EIO, and the
- * sentence says that it is not known; so is an append, from the next call on its handle.
+ * When the session breaks, what was under way goes over the next one: questions and what changes
+ * nothing when repeated, once; placed writes, again in their order, before anything else is asked;
+ * open files are opened again by their path, which follows renames made here, and have to be the
+ * same inode (-ESTALE).  A change that the guest may have made is -EIO, and the sentence says that
+ * it is not known; so is an append, from the next call on its handle.
  *
  * Bounds: unanswered writes of a file, of a workspace, and reads under way (sws_internal.h).
  */

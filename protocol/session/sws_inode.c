@@ -1,9 +1,9 @@
 /*
  * sws_inode.c - the files that are open here, by the guest's inode, and where they are.
  *
- * A name is only needed to open a file again in the next session.  What is not certain (a rename that
- * was not answered, or one that was under way when the file was opened) leaves two names, of which
- * the one with the inode behind it is right.
+ * A name is only needed to open a file again in the next session.  What is not certain (a rename
+ * that was not answered, or one that was under way when the file was opened) leaves two names, of
+ * which the one with the inode behind it is right.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +32,10 @@ static struct sws_inode *find_or_add(struct sws *ws, const struct sws_key *key)
 {
 	struct sws_inode *inode;
 
-	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it sees no bytes in a key */
+	/*
+	 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it sees no bytes in a
+	 * key
+	 */
 	HASH_FIND(hh, ws->inodes, key, sizeof(*key), inode);
 	return inode ? inode : inode_new(ws, key);
 }

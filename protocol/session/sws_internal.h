@@ -138,10 +138,10 @@ struct sws {
 /* sws_call.c */
 
 /*
- * Calls STEP with a living session, and with another one when it returns -ECONNRESET.  Writes that broke with
- * the last session have been sent over this one before: whatever STEP asks comes behind them.  ERR is
- * never NULL for STEP.  Call without a gate.  OP is what is asked again then; 0 for writes, which are counted
- * where they are sent again.
+ * Calls STEP with a living session, and with another one when it returns -ECONNRESET.  Writes that
+ * broke with the last session have been sent over this one before: whatever STEP asks comes behind
+ * them.  ERR is never NULL for STEP.  Call without a gate.  OP is what is asked again then; 0 for
+ * writes, which are counted where they are sent again.
  */
 typedef int (*sws_step)(void *arg, struct mux *mux, struct error *err);
 int sws_run(struct sws *ws, const struct call *call, enum session_op op, sws_step step, void *arg,
@@ -155,7 +155,9 @@ struct sws_ask {
 	const struct buf *args;
 	struct buf *reply; /* may be NULL */
 	bool repeatable;   /* changes nothing when it is done twice */
-	/* For changes of names: called under ws->names when it was done, or perhaps was (UNSURE). */
+	/*
+	 * For changes of names: called under ws->names when it was done, or perhaps was (UNSURE).
+	 */
 	void (*renamed)(struct sws *ws, const struct sws_ask *ask, bool unsure);
 	const char *victim; /* the name that goes, or NULL */
 	uint64_t begun;     /* for it: ws->clock when the call was sent */
@@ -183,8 +185,8 @@ int sws_inode_add(struct sws *ws, struct sws_opening *opening, const struct ws_a
 void sws_inode_put(struct sws_inode *inode);
 
 /*
- * Changes of names that were answered, with ws->lock held.  BEGUN is ws->clock when the change was sent: of
- * what was learned later it is not known which came first.
+ * Changes of names that were answered, with ws->lock held.  BEGUN is ws->clock when the change was
+ * sent: of what was learned later it is not known which came first.
  */
 /* The name PATH is gone. */
 void sws_path_removed(struct sws *ws, const char *path, uint64_t begun);
@@ -214,7 +216,8 @@ int sws_file_reopen(struct sws_file *file, struct mux *mux, const struct call *c
 int sws_file_handle(struct sws_file *file, struct mux *mux, const struct call *call,
 		    uint32_t *handle, struct error *err);
 /*
- * Whoever has PATH open gets a handle in MUX: when the name is gone the file could not be opened again.
+ * Whoever has PATH open gets a handle in MUX: when the name is gone the file could not be opened
+ * again.
  */
 int sws_path_reopen(struct sws *ws, struct mux *mux, const struct call *call, const char *path,
 		    struct error *err);
@@ -247,8 +250,8 @@ void sws_set_told(struct sws_file *file, bool told);
 /* The guest of EPOCH has taken a change of INODE's contents. */
 void sws_inode_changed(struct sws_inode *inode, uint64_t epoch);
 /*
- * The guest is known to be in EPOCH now: where INODE has unsynced changes of another one, who has it open for writing is
- * told next, and this is true.  ws->lock held.
+ * The guest is known to be in EPOCH now: where INODE has unsynced changes of another one, who has
+ * it open for writing is told next, and this is true.  ws->lock held.
  */
 bool sws_inode_judge(struct sws_inode *inode, uint64_t epoch);
 
@@ -259,7 +262,10 @@ bool sws_queue_is_behind(const struct sws_inode *inode, const struct mux *mux);
 /* Sends over MUX what is not under way there.  Gate held. */
 int sws_queue_send(struct sws_inode *inode, struct mux *mux, const struct call *call,
 		   struct error *err);
-/* One more, of at most OPS_IO_MAX bytes, over the session of FILE, where all others are.  Gate held. */
+/*
+ * One more, of at most OPS_IO_MAX bytes, over the session of FILE, where all others are.  Gate
+ * held.
+ */
 int sws_queue_add(struct sws_file *file, const struct call *call, int64_t offset, const void *bytes,
 		  size_t len, struct error *err);
 /* Waits until none of INODE's writes is unanswered.  Takes the gate if there are any. */

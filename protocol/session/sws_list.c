@@ -1,8 +1,8 @@
 /*
  * sws_list.c - a directory with all attributes, in one call, streamed.
  *
- * The entries come in the order of their names' bytes; so a listing that broke, or of which the guest
- * told a part, goes on behind the last name that was taken.
+ * The entries come in the order of their names' bytes; so a listing that broke, or of which the
+ * guest told a part, goes on behind the last name that was taken.
  */
 #include <errno.h>
 #include <string.h>

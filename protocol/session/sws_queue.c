@@ -1,8 +1,8 @@
 /*
  * sws_queue.c - unanswered writes: sent, settled, sent again.
  *
- * The writes of an inode are sent in the order in which they were made, and carried out in it.  Their
- * bytes stay here until they are answered.  After a break those without an answer are sent
+ * The writes of an inode are sent in the order in which they were made, and carried out in it.
+ * Their bytes stay here until they are answered.  After a break those without an answer are sent
  * again, all of them and in order, which puts the same bytes where they were put before; an append
  * that the guest may have seen is not, and its handle hears that nobody knows.
  */
@@ -278,7 +278,9 @@ int sws_inode_settle(struct sws_inode *inode, const struct call *call, struct er
 	return any ? sws_run(ws, call, 0, settle_step, &settling, err) : 0;
 }
 
-/* The one that has had unanswered writes for longest, with a reference; NULL where there is room. */
+/*
+ * The one that has had unanswered writes for longest, with a reference; NULL where there is room.
+ */
 static struct sws_inode *find_crowded(struct sws *ws)
 {
 	struct sws_inode *inode = NULL;

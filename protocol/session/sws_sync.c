@@ -1,9 +1,10 @@
 /*
  * sws_sync.c - fsync, and what a guest that was started anew has lost.
  *
- * What the guest has taken is in its memory until it is synced.  A file remembers in which of the guest's lives
- * (link_epoch) it took the first change that was not: where that is over, fsync and close tell so, once, instead of
- * pretending.  It is NFS' write verifier; the bytes are not here any more to be sent again.
+ * What the guest has taken is in its memory until it is synced.  A file remembers in which of the
+ * guest's lives (link_epoch) it took the first change that was not: where that is over, fsync and
+ * close tell so, once, instead of pretending.  It is NFS' write verifier; the bytes are not here
+ * any more to be sent again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,10 @@ bool sws_inode_judge(struct sws_inode *inode, uint64_t epoch)
 	return true;
 }
 
-/* An fsync that began when ws->clock was BEGUN was carried out in EPOCH.  False: something was lost. */
+/*
+ * An fsync that began when ws->clock was BEGUN was carried out in EPOCH.  False: something was
+ * lost.
+ */
 static bool take_synced(struct sws_inode *inode, uint64_t epoch, uint64_t begun)
 {
 	struct sws *ws = inode->ws;

@@ -11,7 +11,10 @@
 
 #include "protocol/session/mux.h"
 
-/* A vsockfs-agent on a Unix socket, with an empty workspace; it ends with this process, however that ends. */
+/*
+ * A vsockfs-agent on a Unix socket, with an empty workspace; it ends with this process, however
+ * that ends.
+ */
 struct bench_agent {
 	char dir[64], work[80], run[80], socket[80];
 	pid_t pid;

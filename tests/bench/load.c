@@ -10,9 +10,9 @@
  *   a shell, into which single characters are typed: a sample is the time until the character's echo has come
  *   through an OP_STREAM that follows.  They are spread evenly over the export.
  *
- * Prints the median and the 99th percentile of the samples, and the largest resident sets of the agent and of
- * itself; exits with 1 when one is over its bound (below).  With VSOCKFS_LOAD_MIB set, the file has so many MiB, and the
- * latencies, the machine's as much as ours, are printed only: a test judges that all is answered, and the memory.
+ * Prints the median and the 99th percentile of the samples, and the largest resident sets of the
+ * agent and of itself; exits with 1 when one is over its bound (below).  With VSOCKFS_LOAD_MIB
+ * set, the file has so many MiB, and the latencies are printed only: they are the machine's, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@
 #define READ_FILE (4u << 20)
 
 #define SAMPLES 300u
-/* What is typed, in turn: none of it is in a prompt or in what a line editor makes of a terminal. */
+/* What is typed, in turn: none of it is in a prompt or in what a line editor writes. */
 #define KEYS "wxyz"
 #define LINE 60u /* characters, then the line is begun anew */
 #define KILL_LINE "\x15"

@@ -9,9 +9,9 @@
  *                nothing else, each with a blocking send and recv
  *   listing      OP_LIST of 100,000 files, beside `find -printf` of the same through the line dialect's exec
  *
- * The two of a pair are measured in turns, and the medians compared, so that a busy machine is unfair to both.
- * What a wake-up costs depends on where the scheduler has put whom, far more than on who is woken: so round
- * trips are measured with both ends pinned to one processor, and to two.
+ * The two of a pair are measured in turns, and the medians compared, so that a busy machine is
+ * unfair to both. What a wake-up costs depends on where the scheduler has put whom, far more than
+ * on who is woken: so round trips are measured with both ends pinned to one processor, and to two.
  */
 #include <dirent.h>
 #include <errno.h>

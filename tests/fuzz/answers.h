@@ -1,6 +1,6 @@
 /*
- * answers.h - what the callers of workspace.h and process.h may count on, whatever a guest has answered, over
- * either dialect.
+ * answers.h - what the callers of workspace.h and process.h may count on, whatever a guest has
+ * answered, over either dialect.
  */
 #ifndef VSOCKFS_TESTS_FUZZ_ANSWERS_H
 #define VSOCKFS_TESTS_FUZZ_ANSWERS_H

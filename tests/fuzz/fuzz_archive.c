@@ -2,8 +2,8 @@
  * fuzz_archive.c - archive_extract on arbitrary bytes: nothing is made outside the directory
  * it was given.
  *
- * Each run has BASE/root to extract into, holding a few traps, beside BASE/outside. Whatever the archive
- * says, BASE has just these two afterwards and outside is as it was.
+ * Each run has BASE/root to extract into, holding a few traps, beside BASE/outside. Whatever the
+ * archive says, BASE has just these two afterwards and outside is as it was.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,10 +1,11 @@
 /*
- * fuzz_exchange.c - a guest's reply as it comes over a socket, in pieces of any size: an object up to the end, the
- * line that makes a session of a hello's connection, or an export's header and body.
+ * fuzz_exchange.c - a guest's reply as it comes over a socket, in pieces of any size: an object up
+ * to the end, the line that makes a session of a hello's connection, or an export's header and
+ * body.
  *
- * The first byte says which of these was asked for, how the peer goes, and whether the caller gives up in the
- * middle; the second how large the pieces are. An export gives its sink exactly what its header promised, or
- * fails; whatever comes, there is an end.
+ * The first byte says which of these was asked for, how the peer goes, and whether the caller gives
+ * up in the middle; the second how large the pieces are. An export gives its sink exactly what its
+ * header promised, or fails; whatever comes, there is an end.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -1,11 +1,12 @@
 /*
- * fuzz_line_answers.c - a guest of the line dialect whose answers are arbitrary: what the calls on files and
- * processes make of what its shell prints. Each is either refused with a sentence or gives values that may all be used.
+ * fuzz_line_answers.c - a guest of the line dialect whose answers are arbitrary: what the calls on
+ * files and processes make of what its shell prints. Each is either refused with a sentence or
+ * gives values that may all be used.
  *
- * The exchange is replaced: it answers each request with the next record of the input, u8 kind, u16 length and
- * bytes. Most are what a script printed, put into the frame that a script's answer has; others are what the
- * exec printed, a whole reply object, or a request that failed. Behind the last one the guest is gone.
- * The input's first byte says with which call to begin.
+ * The exchange is replaced: it answers each request with the next record of the input, u8 kind, u16
+ * length and bytes. Most are what a script printed, put into the frame that a script's answer has;
+ * others are what the exec printed, a whole reply object, or a request that failed. Behind the last
+ * one the guest is gone. The input's first byte says with which call to begin.
  */
 #include <errno.h>
 #include <fcntl.h>

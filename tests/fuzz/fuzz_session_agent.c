@@ -1,10 +1,11 @@
 /*
- * fuzz_session_agent.c - a client of the agent's sessions that sends arbitrary bytes: frames, in pieces of any
- * size, to operations on files below a workspace of its own, and on a service that has ended.
+ * fuzz_session_agent.c - a client of the agent's sessions that sends arbitrary bytes: frames, in
+ * pieces of any size, to operations on files below a workspace of its own, and on a service that
+ * has ended.
  *
- * The first byte says how large the pieces are. Whatever is sent, nothing outside the workspace changes, every
- * frame that comes back is one, and the session ends when the client does. Calls that would run programs are
- * not let through.
+ * The first byte says how large the pieces are. Whatever is sent, nothing outside the workspace
+ * changes, every frame that comes back is one, and the session ends when the client does. Calls
+ * that would run programs are not let through.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +159,10 @@ static void *listen_to(void *arg)
 	return NULL;
 }
 
-/* A session that ends takes what is slow with it: so until all is answered, or only what waits for ever is not. */
+/*
+ * A session that ends takes what is slow with it: so until all is answered, or only what waits for
+ * ever is not.
+ */
 static void await_answers(struct client *client)
 {
 	struct timespec until;

@@ -1,11 +1,13 @@
 /*
- * fuzz_session_answers.c - an agent whose answers are arbitrary: what the calls on files and processes make of
- * them. Each is either refused with a sentence or gives values that may all be used.
+ * fuzz_session_answers.c - an agent whose answers are arbitrary: what the calls on files and
+ * processes make of them. Each is either refused with a sentence or gives values that may all be
+ * used.
  *
  * The link is replaced. Its session is a mux whose agent runs inside the mux's own beat, after each
- * call that is sent: it reads what came and answers with the next records of the input, so there is one thread and
- * no waiting. A record is u8 kind, u16 length and bytes: a piece of the stream or the answer. Behind the last
- * one the agent is gone. The input's first byte says with which call to begin.
+ * call that is sent: it reads what came and answers with the next records of the input, so there is
+ * one thread and no waiting. A record is u8 kind, u16 length and bytes: a piece of the stream or
+ * the answer. Behind the last one the agent is gone. The input's first byte says with which call to
+ * begin.
  */
 #include <errno.h>
 #include <fcntl.h>

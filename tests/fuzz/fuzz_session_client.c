@@ -1,6 +1,6 @@
 /*
- * fuzz_session_client.c - whatever an agent sends, in pieces of any size, into a mux that has a call, a
- * download and a call that was given up under way.
+ * fuzz_session_client.c - whatever an agent sends, in pieces of any size, into a mux that has a
+ * call, a download and a call that was given up under way.
  *
  * The first byte says how large the pieces are. A call fails with a sentence or has its answer, a
  * stream has no more than its credit, and nothing waits.

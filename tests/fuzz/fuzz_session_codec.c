@@ -1,6 +1,6 @@
 /*
- * fuzz_session_codec.c - what the session dialect's codec takes it gives back the same, and what it hands
- * out is within its bounds: headers, attributes, entries, events.
+ * fuzz_session_codec.c - what the session dialect's codec takes it gives back the same, and what it
+ * hands out is within its bounds: headers, attributes, entries, events.
  *
  * The first byte says what the rest is taken for.
  */

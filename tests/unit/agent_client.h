@@ -1,9 +1,9 @@
 /*
  * agent_client.h - an agent inside the test, and scripted clients of its sessions.
  *
- * Each client is one end of a socketpair; a thread serves the other as the agent serves a connection. The
- * test writes what it likes: whole calls, single frames, or bytes. Nothing sleeps for time: whoever reads waits
- * for a frame and fails the test when none comes for long.
+ * Each client is one end of a socketpair; a thread serves the other as the agent serves a
+ * connection. The test writes what it likes: whole calls, single frames, or bytes. Nothing sleeps
+ * for time: whoever reads waits for a frame and fails the test when none comes for long.
  */
 #ifndef VSOCKFS_TESTS_AGENT_CLIENT_H
 #define VSOCKFS_TESTS_AGENT_CLIENT_H
@@ -67,7 +67,9 @@ struct got {
 	unsigned char body[FRAME_BODY_MAX + 1]; /* with a NUL behind */
 };
 void client_get(struct agent_client *client, struct got *got);
-/* Reads up to the DONE of ID; other calls' frames fail the test, DATA is kept and given credit for. */
+/*
+ * Reads up to the DONE of ID; other calls' frames fail the test, DATA is kept and given credit for.
+ */
 void client_finish(struct agent_client *client, uint32_t id, struct got *got);
 /* Waits until the agent has closed; whatever comes before is dropped. */
 void client_expect_end(struct agent_client *client);
@@ -75,7 +77,8 @@ void client_expect_end(struct agent_client *client);
 char *client_line(struct agent_client *client);
 
 /*
- * One call. ARGS is used up. Returns the errno; the result (RESULT, not NULL) replaces what it held.
+ * One call. ARGS is used up. Returns the errno; the result (RESULT, not NULL) replaces what it
+ * held.
  */
 int client_call(struct agent_client *client, unsigned op, struct buf *args, struct buf *result);
 

@@ -1,5 +1,6 @@
 /*
- * bundled_agent.h - vsockfs-agent on a Unix socket, without a sandbox, for tests of the session's client.
+ * bundled_agent.h - vsockfs-agent on a Unix socket, without a sandbox, for tests of the session's
+ * client.
  *
  * The program is $VSOCKFS_AGENT.  Its workspace is a directory of its own.
  */

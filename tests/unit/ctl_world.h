@@ -38,8 +38,8 @@ void world_sync_fails(int error);
 void world_hello_fails(int error);
 
 /*
- * Services.  A command "fail" ends at once with code 3 and the stderr that was set; "never" is never
- * ready; "slow" starts when world_go is called; anything else runs.
+ * Services.  A command "fail" ends at once with code 3 and the stderr that was set; "never" is
+ * never ready; "slow" starts when world_go is called; anything else runs.
  */
 void world_service_stderr(const char *text);
 void world_service_stdout(const char *name, const char *text);

@@ -1,5 +1,6 @@
 /*
- * cut_relay.h - a Unix socket in front of an agent's, which counts the calls of sessions and can break one at any of them.
+ * cut_relay.h - a Unix socket in front of an agent's, which counts the calls of sessions and can
+ * break one at any of them.
  */
 #ifndef VSOCKFS_TESTS_CUT_RELAY_H
 #define VSOCKFS_TESTS_CUT_RELAY_H

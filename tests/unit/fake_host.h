@@ -12,7 +12,10 @@
 
 /* What happened at the host and the fake guest, in order: "sync", "start app", "invalidate". */
 void fake_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The log since the last call, entries joined by ", "; owned by the fake, valid until the next call. */
+/*
+ * The log since the last call, entries joined by ", "; owned by the fake, valid until the next
+ * call.
+ */
 const char *fake_log_take(void);
 
 /* A host struct whose callbacks log; guest options with a `timeout` of 1 s. */

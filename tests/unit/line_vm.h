@@ -3,7 +3,8 @@
  * whatever else listens in there.
  *
  * $LINE_VM_PEERS is the directory of reference_agent.py and bridge.py.  Guest port P is the socket
- * TOP/ports/P.sock; that an agent is told so, instead of vsock:P, is the one thing that differs from a VM.
+ * TOP/ports/P.sock; that an agent is told so, instead of vsock:P, is the one thing that differs
+ * from a VM.
  */
 #ifndef VSOCKFS_TESTS_LINE_VM_H
 #define VSOCKFS_TESTS_LINE_VM_H
@@ -22,8 +23,9 @@ struct line_vm {
 };
 
 /*
- * Starts both.  MORE (or NULL) are further arguments of bwrap.  NOEXEC (or NULL) is a directory that is mounted so,
- * for the sandbox to bind.  False where this machine makes no sandboxes, or no mounts.
+ * Starts both.  MORE (or NULL) are further arguments of bwrap.  NOEXEC (or NULL) is a directory
+ * that is mounted so, for the sandbox to bind.  False where this machine makes no sandboxes, or no
+ * mounts.
  */
 bool line_vm_start(struct line_vm *vm, const char *noexec, const char *const *more);
 void line_vm_stop(struct line_vm *vm);

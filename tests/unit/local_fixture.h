@@ -32,7 +32,10 @@ void local_ask(struct local *local, const char *command, char reply[static REPLY
 /* A program of that name in the place's bin, which is in front of everything in PATH. */
 void local_program(struct place *place, const char *name, const char *script);
 
-/* From now on the agent in a sandbox is the SCRIPT; outside, where it is the guard, it is the real one. */
+/*
+ * From now on the agent in a sandbox is the SCRIPT; outside, where it is the guard, it is the real
+ * one.
+ */
 void local_agent(struct place *place, const char *script);
 
 /* Whatever a start came to, no process that knows the place is left. */

@@ -1,9 +1,9 @@
 /*
  * mux_peer.h - a mux on one end of a socketpair, the test as the agent on the other.
  *
- * The test's own thread is the agent: it reads and writes frames, in whatever order and shape it likes.
- * Calls are made by threads of their own (caller_*).  Nothing here sleeps for time: whoever reads waits
- * for a frame, and fails the test when none comes for long.
+ * The test's own thread is the agent: it reads and writes frames, in whatever order and shape it
+ * likes. Calls are made by threads of their own (caller_*).  Nothing here sleeps for time: whoever
+ * reads waits for a frame, and fails the test when none comes for long.
  */
 #ifndef VSOCKFS_TESTS_MUX_PEER_H
 #define VSOCKFS_TESTS_MUX_PEER_H

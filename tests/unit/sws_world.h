@@ -3,8 +3,9 @@
  * directory, a link that connects to it, and between them a relay that counts calls and can cut the
  * connection at any of them.
  *
- * The relay is a connection that breaks the hard way for the client and the soft way for the agent: what the
- * agent has received it carries out, and a new session begins only when it has; but for CUT_LATE.
+ * The relay is a connection that breaks the hard way for the client and the soft way for the agent:
+ * what the agent has received it carries out, and a new session begins only when it has; but for
+ * CUT_LATE.
  */
 #ifndef VSOCKFS_TESTS_SWS_WORLD_H
 #define VSOCKFS_TESTS_SWS_WORLD_H

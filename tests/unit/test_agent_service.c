@@ -164,7 +164,10 @@ static void *stop_racing(void *arg)
 	return NULL;
 }
 
-/* A stop ends the run that it was asked to end, not one that somebody starts as soon as that is gone. */
+/*
+ * A stop ends the run that it was asked to end, not one that somebody starts as soon as that is
+ * gone.
+ */
 static void test_stop_ends_one_run(void **state)
 {
 	for (int i = 0; i < 5; i++) {

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_batch.c - several operations in one call: in order, to the first error or beyond it, and
- * never without an answer for what was done.
+ * test_agent_session_batch.c - several operations in one call: in order, to the first error or
+ * beyond it, and never without an answer for what was done.
  */
 #include "tests/unit/agent_client.h"
 

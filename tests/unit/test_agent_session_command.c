@@ -315,7 +315,10 @@ static void credit_bounds_what_is_on_its_way(void **state)
 	flow_free(out);
 }
 
-/* More output than the connection takes while nobody reads, of several at once: all of it comes when somebody does. */
+/*
+ * More output than the connection takes while nobody reads, of several at once: all of it comes
+ * when somebody does.
+ */
 static void output_waits_for_a_full_connection(void **state)
 {
 	struct agent_client *c = &((struct fixture *)*state)->client;

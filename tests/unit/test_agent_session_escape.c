@@ -1,6 +1,6 @@
 /*
- * test_agent_session_escape.c - operations below a name that somebody in the guest keeps changing between a
- * directory and a link that leads out of the workspace: nothing outside is touched.
+ * test_agent_session_escape.c - operations below a name that somebody in the guest keeps changing
+ * between a directory and a link that leads out of the workspace: nothing outside is touched.
  */
 #include "tests/unit/agent_client.h"
 

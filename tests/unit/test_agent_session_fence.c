@@ -1,6 +1,6 @@
 /*
- * test_agent_session_fence.c - what becomes of a session whose client has begun another one: nothing of it is
- * carried out any more, whatever was sent and wherever it has got to.
+ * test_agent_session_fence.c - what becomes of a session whose client has begun another one:
+ * nothing of it is carried out any more, whatever was sent and wherever it has got to.
  */
 #include "tests/unit/agent_client.h"
 
@@ -88,7 +88,9 @@ static void has(struct agent_world *world, const char *text)
 	assert_string_equal(bytes, text);
 }
 
-/* Reads that nobody takes the answers of, and behind them a write: it waits in the agent's buffers. */
+/*
+ * Reads that nobody takes the answers of, and behind them a write: it waits in the agent's buffers.
+ */
 static void send_behind_reads(struct agent_client *client, const char *text)
 {
 	uint32_t file = open_file(client);

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_files.c - file operations of a session: each is the system call that it names, with its
- * errno and the attributes after it.
+ * test_agent_session_files.c - file operations of a session: each is the system call that it names,
+ * with its errno and the attributes after it.
  */
 #include "tests/unit/agent_client.h"
 

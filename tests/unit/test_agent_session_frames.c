@@ -1,6 +1,6 @@
 /*
- * test_agent_session_frames.c - the agent's sessions as streams of frames: entering one, frames in any shape,
- * clients that lie or stop in the middle.
+ * test_agent_session_frames.c - the agent's sessions as streams of frames: entering one, frames in
+ * any shape, clients that lie or stop in the middle.
  */
 #include "tests/unit/agent_client.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_hostile.c - clients that ask for all there is, and take nothing: the agent, in a process of its
- * own, stays small, keeps its descriptors together, and goes on serving others.
+ * test_agent_session_hostile.c - clients that ask for all there is, and take nothing: the agent, in
+ * a process of its own, stays small, keeps its descriptors together, and goes on serving others.
  */
 #include "tests/unit/agent_client.h"
 #include "tests/unit/agent_fixture.h"
@@ -385,7 +385,9 @@ static void test_storms_of_small_frames(void **state)
 	buf_free(&watch);
 }
 
-/* As many sessions as there may be, each in the middle of its largest frame; and hellos, many more. */
+/*
+ * As many sessions as there may be, each in the middle of its largest frame; and hellos, many more.
+ */
 static void test_sessions_that_stop_in_the_middle(void **state)
 {
 	static unsigned char part[FRAME_HEADER + 130000];

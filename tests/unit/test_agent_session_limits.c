@@ -1,6 +1,6 @@
 /*
- * test_agent_session_limits.c - the agent's sessions at their limits: too many of everything, more than there
- * was credit for, and clients that do not read.
+ * test_agent_session_limits.c - the agent's sessions at their limits: too many of everything, more
+ * than there was credit for, and clients that do not read.
  */
 #include "tests/unit/agent_client.h"
 
@@ -22,7 +22,10 @@ static void skip_to_answer(struct agent_client *client, uint32_t id, struct got 
 	while (got->frame.id != id || got->frame.kind != FRAME_DONE);
 }
 
-/* More of an upload than there is credit for: of this one nothing is taken, for all workers are busy. */
+/*
+ * More of an upload than there is credit for: of this one nothing is taken, for all workers are
+ * busy.
+ */
 static void test_data_over_credit(void **state)
 {
 	struct agent_client client;
@@ -49,7 +52,9 @@ static void test_data_over_credit(void **state)
 	free(got);
 }
 
-/* However many transfers are stuck, others have workers; who waits for one still has its deadline. */
+/*
+ * However many transfers are stuck, others have workers; who waits for one still has its deadline.
+ */
 static void test_stuck_transfers(void **state)
 {
 	struct agent_client client;

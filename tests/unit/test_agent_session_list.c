@@ -1,5 +1,6 @@
 /*
- * test_agent_session_list.c - listings: what find(1) says, whatever the pieces they are asked for in.
+ * test_agent_session_list.c - listings: what find(1) says, whatever the pieces they are asked for
+ * in.
  */
 #include "tests/unit/agent_client.h"
 
@@ -217,8 +218,8 @@ static char *read_beside(struct place *place, const char *path)
 }
 
 /*
- * Directories that are worth a second thread, in one another and side by side with files; names that are the
- * beginnings of others, or differ late.
+ * Directories that are worth a second thread, in one another and side by side with files; names
+ * that are the beginnings of others, or differ late.
  */
 static void test_large_ones_within_large_ones(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_model.c - random file operations through a session, and the same by plain system calls
- * in a directory beside it: every errno is the same, and so is what comes of it.
+ * test_agent_session_model.c - random file operations through a session, and the same by plain
+ * system calls in a directory beside it: every errno is the same, and so is what comes of it.
  */
 #include "tests/unit/agent_client.h"
 

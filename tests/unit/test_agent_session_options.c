@@ -1,6 +1,6 @@
 /*
- * test_agent_session_options.c - the program of the agent: sessions over its socket, and its end when nobody has
- * been there for a while.
+ * test_agent_session_options.c - the program of the agent: sessions over its socket, and its end
+ * when nobody has been there for a while.
  *
  * The program is $VSOCKFS_AGENT.
  */

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_ring.c - the ring of events: numbers, places, readers that are overtaken, events that are
- * there already.
+ * test_agent_session_ring.c - the ring of events: numbers, places, readers that are overtaken,
+ * events that are there already.
  */
 #include "tests/unit/agent_client.h"
 

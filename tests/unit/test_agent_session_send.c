@@ -1,4 +1,7 @@
-/* test_agent_session_send.c - the sending side of a session: who goes first, who waits, who never does. */
+/*
+ * test_agent_session_send.c - the sending side of a session: who goes first, who waits, who never
+ * does.
+ */
 #include "protocol/agent/session_send.h"
 
 #include <errno.h>

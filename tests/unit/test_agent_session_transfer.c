@@ -1,6 +1,6 @@
 /*
- * test_agent_session_transfer.c - subtrees in and out as streams: whole, under back pressure, given up, and
- * beside small calls.
+ * test_agent_session_transfer.c - subtrees in and out as streams: whole, under back pressure, given
+ * up, and beside small calls.
  */
 #include "tests/unit/agent_client.h"
 
@@ -157,7 +157,9 @@ static void test_small_beside_bulk(void **state)
 	free(got);
 }
 
-/* A stream that is not read ends at its deadline, and at its cancel, and never exceeds its credit. */
+/*
+ * A stream that is not read ends at its deadline, and at its cancel, and never exceeds its credit.
+ */
 static void test_stalled_export(void **state)
 {
 	struct place *place = *state;

@@ -1,6 +1,6 @@
 /*
- * test_agent_session_watch.c - watching: after a barrier everything that happened before has been told, whoever
- * did it and however the directories moved meanwhile.
+ * test_agent_session_watch.c - watching: after a barrier everything that happened before has been
+ * told, whoever did it and however the directories moved meanwhile.
  */
 #include "tests/unit/agent_client.h"
 
@@ -355,7 +355,10 @@ static void test_torn_down(void **state)
 	client_frame(&place->client, FRAME_CANCEL, place->watch, 0, 0, NULL, 0);
 	client_finish(&place->client, place->watch, got);
 	assert_int_equal(got->frame.code, ECANCELED);
-	/* Its thread ends soon: this waits for it, and the test's own limit is the end of the waiting. */
+	/*
+	 * Its thread ends soon: this waits for it, and the test's own limit is the end of the
+	 * waiting.
+	 */
 	while (count_entries("/proc/self/task", NULL) != threads)
 		usleep(1000);
 	assert_int_equal(count_entries("/proc/self/fd", "anon_inode:inotify"), 0);

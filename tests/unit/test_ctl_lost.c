@@ -73,7 +73,10 @@ static void test_command_that_is_run(void **state)
 	assert_int_equal(fake_rmdir(top, "dev/exec/x"), 0);
 }
 
-/* One that the guest does not know any more is as one that was never started, but that whoever waited hears so. */
+/*
+ * One that the guest does not know any more is as one that was never started, but that whoever
+ * waited hears so.
+ */
 static void test_service(void **state)
 {
 	struct vnode *top = world_root(state);

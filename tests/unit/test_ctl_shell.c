@@ -242,7 +242,9 @@ static void test_transcripts(void **state)
 	world_key_is(top, SH "status", "output_forgotten", "0");
 }
 
-/* A few bytes that move the cursor far make long lines of blanks: bounded, and nothing gets stuck. */
+/*
+ * A few bytes that move the cursor far make long lines of blanks: bounded, and nothing gets stuck.
+ */
 static void test_far_movements(void **state)
 {
 	struct vnode *top = world_root(state);

@@ -192,7 +192,10 @@ static void test_slow_guest(void **state)
 	line_vm_stop(&vm);
 }
 
-/* Without a host for a while it ends, and there is nothing of it; whoever comes then brings it anew. */
+/*
+ * Without a host for a while it ends, and there is nothing of it; whoever comes then brings it
+ * anew.
+ */
 static void test_ends_when_nobody_is_there(void **state)
 {
 	struct line_vm vm = { .more = " --idle-exit 1" };

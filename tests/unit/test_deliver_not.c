@@ -1,5 +1,6 @@
 /*
- * test_deliver_not.c - where our agent cannot be brought, or not at once; nothing of it may be left then.
+ * test_deliver_not.c - where our agent cannot be brought, or not at once; nothing of it may be left
+ * then.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /*
  * test_exchange.c - one request, one reply: what is sent, what is taken, when it is repeated, and
- * that no peer is ever left before its reply was read.  When it is
- * sent again: test_exchange_retry.c; exports: test_export.c; what is left to the reaper: test_reaper.c.
+ * that no peer is ever left before its reply was read.  When it is sent again:
+ * test_exchange_retry.c; exports: test_export.c; what is left to the reaper: test_reaper.c.
  */
 #include <errno.h>
 #include <pthread.h>

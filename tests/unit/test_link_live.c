@@ -1,5 +1,6 @@
 /*
- * test_link_live.c - the session with the bundled agent, and what becomes of it when that ends or stands still.
+ * test_link_live.c - the session with the bundled agent, and what becomes of it when that ends or
+ * stands still.
  */
 #include <errno.h>
 #include <signal.h>

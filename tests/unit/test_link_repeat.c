@@ -1,6 +1,6 @@
 /*
- * test_link_repeat.c - of every operation: whether a call is made again when its session breaks before the answer, or
- * its caller hears that nobody knows.
+ * test_link_repeat.c - of every operation: whether a call is made again when its session breaks
+ * before the answer, or its caller hears that nobody knows.
  */
 #include <errno.h>
 #include <stdio.h>

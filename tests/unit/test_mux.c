@@ -45,7 +45,10 @@ static void test_errors_are_the_agents_errno_and_sentence(void **state)
 		{ "'x': none", 9, "'x': none", -ENOENT, ENOENT },
 		{ "", 0, "Permission denied", -EACCES, EACCES },
 		{ "\0x", 2, "Permission denied", -EACCES, EACCES },
-		/* what would look as if the connection had broken, and what no kernel gives a program */
+		/*
+		 * what would look as if the connection had broken, and what no kernel gives a
+		 * program
+		 */
 		{ "liar", 4, "liar", -EIO, ECONNRESET },
 		{ "liar", 4, "liar", -EIO, ENOTCONN },
 		{ "odd", 3, "odd", -EIO, 512 },
@@ -194,7 +197,10 @@ static void test_an_answer_over_the_callers_ceiling_is_an_error(void **state)
 	world_close(&world);
 }
 
-/* A call that nobody waits for any more is cancelled, its answer dropped, its id not used meanwhile. */
+/*
+ * A call that nobody waits for any more is cancelled, its answer dropped, its id not used
+ * meanwhile.
+ */
 static void test_a_late_answer_is_dropped(void **state)
 {
 	struct caller late = { .seconds = 0.05 }, next = { 0 };

@@ -296,8 +296,8 @@ static void test_small_calls_go_before_bulk(void **state)
 }
 
 /*
- * An agent with one thread, which reads nothing while it sends, and callers whose frames fill the socket
- * meanwhile: one that did not read while it cannot send would hang.
+ * An agent with one thread, which reads nothing while it sends, and callers whose frames fill the
+ * socket meanwhile: one that did not read while it cannot send would hang.
  */
 static void test_two_full_sockets_do_not_deadlock(void **state)
 {
@@ -341,7 +341,7 @@ static void test_two_full_sockets_do_not_deadlock(void **state)
 	world_close(&world);
 }
 
-/* A download that its agent does not stop: what is within its credit is dropped, more is the end. */
+/* A download that does not stop: what is within its credit is dropped, more is the end. */
 static void test_a_flood_after_cancel(void **state)
 {
 	static char piece[65536];
@@ -374,8 +374,8 @@ static void test_a_flood_after_cancel(void **state)
 }
 
 /*
- * Stops in the middle of an answer, wherever: its caller goes when its time is up, and what comes of the
- * answer then is the end of that frame.
+ * Stops in the middle of an answer, wherever: its caller goes when its time is up, and what comes
+ * of the answer then is the end of that frame.
  */
 static void test_an_agent_that_stops_in_the_middle(void **state)
 {
@@ -406,7 +406,7 @@ static void test_an_agent_that_stops_in_the_middle(void **state)
 	}
 }
 
-/* Frames that may come, and never the one that is waited for: whoever is out of time looks once, not to their end. */
+/* Frames that may come, but none that is waited for: whoever is out of time looks only once. */
 static void test_a_flood_does_not_stop_the_clock(void **state)
 {
 	struct call call = call_within(LONG, NULL), over = { 0 };

@@ -1,6 +1,6 @@
 /*
- * test_mux_stream.c - streams beside calls: credit both ways, slow takers, silence, and how a watch leaves
- * the reading to others.
+ * test_mux_stream.c - streams beside calls: credit both ways, slow takers, silence, and how a watch
+ * leaves the reading to others.
  */
 #include "tests/unit/mux_peer.h"
 
@@ -134,7 +134,10 @@ static int wait_at_the_gate(void *arg, const void *bytes, size_t len)
 	return 0;
 }
 
-/* A sink that does not take holds up neither small calls nor other streams, and gets a window, no more. */
+/*
+ * A sink that does not take holds up neither small calls nor other streams, and gets a window, no
+ * more.
+ */
 static void test_a_slow_taker_holds_up_nobody(void **state)
 {
 	struct caller slow = { .how = BY_DOWNLOAD, .op = OP_EXPORT, .sink = wait_at_the_gate };
@@ -269,7 +272,9 @@ static int pass_the_gate(void *arg, const void *bytes, size_t len)
 	return 0;
 }
 
-/* Events come while others are busy and after they are, and others are answered while one watches. */
+/*
+ * Events come while others are busy and after they are, and others are answered while one watches.
+ */
 static void test_a_watch_and_callers(void **state)
 {
 	struct caller watch = { .how = BY_QUIET_DOWNLOAD, .op = OP_WATCH, .sink = pass_the_gate };

@@ -1,6 +1,6 @@
 /*
- * test_ops.c - the body of every operation survives the wire, field by field as ops.h has it, and is
- * refused wherever it is cut; attributes, entries and events are judged when they are unpacked.
+ * test_ops.c - the body of every operation survives the wire, field by field as ops.h has it, and
+ * is refused wherever it is cut; attributes, entries and events are judged when they are unpacked.
  */
 #include "tests/unit/cmocka_all.h"
 
@@ -12,8 +12,8 @@
 #include "protocol/session/ops.h"
 
 /*
- * The layout of each body, a letter a field: 1 2 4 8 integers of so many bytes, t text, r the rest as
- * bytes, a ATTR, s statfs, j one JSON object (the rest), b a batch's items.
+ * The layout of each body, a letter a field: 1 2 4 8 integers of so many bytes, t text, r the rest
+ * as bytes, a ATTR, s statfs, j one JSON object (the rest), b a batch's items.
  */
 static const struct {
 	enum session_op op;

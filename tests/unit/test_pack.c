@@ -1,5 +1,6 @@
 /*
- * test_pack.c - fields survive the wire; what is cut, too long or too much is told once, at the end.
+ * test_pack.c - fields survive the wire; what is cut, too long or too much is told once, at the
+ * end.
  */
 #include "tests/unit/cmocka_all.h"
 

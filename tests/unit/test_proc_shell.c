@@ -225,7 +225,9 @@ static void test_errors(void **state)
 	close_talk(talk);
 }
 
-/* Bytes that are no UTF-8: the bundled agent types them, the one of the field says that it cannot. */
+/*
+ * Bytes that are no UTF-8: the bundled agent types them, the one of the field says that it cannot.
+ */
 static void test_odd_bytes(void **state)
 {
 	struct proc_settings settings = { 0 };

@@ -1,5 +1,6 @@
 /*
- * test_proc_shell_end.c - the last output of a shell whose agent is late with it, by scripted answers.
+ * test_proc_shell_end.c - the last output of a shell whose agent is late with it, by scripted
+ * answers.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /*
- * test_reaper.c - whoever gives up leaves nothing half done: what the peer sees is a
- * client that sends everything and takes everything, and the guest's health follows what came of it.
+ * test_reaper.c - whoever gives up leaves nothing half done: what the peer sees is a client that
+ * sends everything and takes everything, and the guest's health follows what came of it.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /*
  * test_sws_break.c - sessions that break: at every call of every operation, in front of it, in its
- * middle, behind it, and in the middle of its answer.  Nothing is lost and nothing is done twice; what cannot be
- * known is told, once.
+ * middle, behind it, and in the middle of its answer.  Nothing is lost and nothing is done twice;
+ * what cannot be known is told, once.
  */
 #include "sws_world.h"
 
@@ -10,7 +10,9 @@
 	const struct call *call = &w->call;                                                        \
 	struct error *err = &w->err
 
-/* Cuts at one call after the other, each STEP-th: runs BODY until there is no such call any more. */
+/*
+ * Cuts at one call after the other, each STEP-th: runs BODY until there is no such call any more.
+ */
 static void at_calls(struct world *w, unsigned step, void (*body)(struct world *w, enum cut cut))
 {
 	for (enum cut cut = CUT_BEFORE; cut < CUT_KINDS; cut++) {
@@ -293,7 +295,9 @@ static void test_names(void **state)
 	at_calls(*state, 1, body_names);
 }
 
-/* What the agent had not read of the last session does not happen behind what was done in this one. */
+/*
+ * What the agent had not read of the last session does not happen behind what was done in this one.
+ */
 static void test_late(void **state)
 {
 	WORLD;

@@ -1,5 +1,6 @@
 /*
- * test_sws_files.c - the workspace over a session: what each operation does, and how many calls it takes.
+ * test_sws_files.c - the workspace over a session: what each operation does, and how many calls it
+ * takes.
  */
 #include "sws_world.h"
 

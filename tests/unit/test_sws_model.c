@@ -1,6 +1,6 @@
 /*
- * test_sws_model.c - the model of test_ws_model.c, over sessions that break: its steps are those, its
- * workspace is this one.
+ * test_sws_model.c - the model of test_ws_model.c, over sessions that break: its steps are those,
+ * its workspace is this one.
  *
  * Where the model's guest does not answer, here the session breaks, as far as a plain directory can
  * be told the same: an open file that has no name any more does not live through it.

@@ -50,7 +50,10 @@ static void test_stale(void **state)
 	world_has(w, "o", "new");
 }
 
-/* Makes PATH another file until that has the number INO, as it has soon where numbers are used again. */
+/*
+ * Makes PATH another file until that has the number INO, as it has soon where numbers are used
+ * again.
+ */
 static bool replace_with_same_number(struct world *w, const char *path, ino_t ino)
 {
 	struct stat st = { 0 };
@@ -166,7 +169,10 @@ static void expect_lost(struct world *w, int rc)
 	assert_non_null(strstr(w->err.text, "started anew"));
 }
 
-/* What a guest took and did not sync before it was started anew is lost, perhaps: fsync says so, once. */
+/*
+ * What a guest took and did not sync before it was started anew is lost, perhaps: fsync says so,
+ * once.
+ */
 static void test_reboot(void **state)
 {
 	WORLD;

@@ -38,7 +38,10 @@ static void test_the_file_has_no_name(void **state)
 	unsetenv("TMPDIR");
 }
 
-/* What tempfile_open answered on a machine with an empty /var, and with or without a /tmp to write to. */
+/*
+ * What tempfile_open answered on a machine with an empty /var, and with or without a /tmp to write
+ * to.
+ */
 struct answer {
 	bool made; /* such a machine could be made here */
 	int rc;

@@ -266,7 +266,9 @@ static void *list(void *arg)
 	return NULL;
 }
 
-/* An agent that refuses for a while: what waits for it is asked again, and only that is counted so. */
+/*
+ * An agent that refuses for a while: what waits for it is asked again, and only that is counted so.
+ */
 static void test_a_busy_agent_is_asked_again(void **state)
 {
 	static const struct peer_step script[] = { P_LINE, P_SAY("{}"), P_CLOSE };

@@ -1,4 +1,7 @@
-/* test_transcript.c - both views of what a terminal has shown, against a model that keeps everything. */
+/*
+ * test_transcript.c - both views of what a terminal has shown, against a model that keeps
+ * everything.
+ */
 #include "cmocka_all.h"
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /*
- * test_vndir.c - listings: what is put in comes out, in memory and out of a file, from any place on.
+ * test_vndir.c - listings: what is put in comes out, in memory and out of a file, from any place
+ * on.
  */
 #include <errno.h>
 #include <signal.h>
@@ -108,7 +109,10 @@ static void from_any_place_on(void **state)
 	vn_dir_free(&dir);
 }
 
-/* Many that are kept have no more memory than there is for all, and what they gave back is there again. */
+/*
+ * Many that are kept have no more memory than there is for all, and what they gave back is there
+ * again.
+ */
 static void many_share_what_there_is(void **state)
 {
 	static struct vn_dir dirs[200];

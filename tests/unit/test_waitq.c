@@ -234,7 +234,9 @@ static void test_poll(void **state)
 	assert_true(waitq_poll(&f->queue, &f->reader, NULL) & POLLERR);
 }
 
-/* Wakers and interrupters race for many reads: each ends once, and no byte is lost or given twice. */
+/*
+ * Wakers and interrupters race for many reads: each ends once, and no byte is lost or given twice.
+ */
 enum { READS = 400 };
 
 static void *feed(void *arg)

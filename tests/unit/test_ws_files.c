@@ -371,7 +371,10 @@ static void test_kinds(void **state)
 	ws_must_write(f, file, 0, "small");
 	ok(f, lws_flush(file, &f->call, &f->err));
 	asked(f, TRAFFIC_WRITE, 1);
-	/* too large to go inline: a staging directory, an upload, and the script that puts it in place */
+	/*
+	 * too large to go inline: a staging directory, an upload, and the script that puts it in
+	 * place
+	 */
 	ok(f, lws_write(file, &f->call, 0, bytes, large, &f->err));
 	ok(f, lws_flush(file, &f->call, &f->err));
 	asked(f, TRAFFIC_WRITE, 3);
