@@ -111,6 +111,23 @@ static int child_attr(struct vnode *vnode, const struct call *call, struct vn_at
 	return vnode->ops->getattr(vnode, call, NULL, attr);
 }
 
+/*
+ * Where the sentence of a mkdir, rmdir or lookup that failed in DIR goes: the guest's error file,
+ * or the mount's.
+ */
+static void tell(struct object *dir, const char *what, const char *name, int rc, struct error *err)
+{
+	struct cguest *guest = cguest_of(dir);
+
+	if (rc == 0)
+		return;
+	if (dir->guest)
+		error_wrap(err, rc, "%s %s/%s", what, dir->name, name);
+	else
+		error_wrap(err, rc, "%s %s", what, name);
+	tree_set_error(guest ? cguest_object(guest) : dir, err);
+}
+
 /* What DIR's guest knows of NAME becomes a member, whoever made it. */
 static int find_elsewhere(struct object *dir, const struct call *call, const char *name)
 {
@@ -121,6 +138,9 @@ static int find_elsewhere(struct object *dir, const struct call *call, const cha
 	if (!dir->type->members || !dir->type->members->find || tree_check_name(dir, name, NULL))
 		return -ENOENT;
 	rc = dir->type->members->find(dir, call, name, &member, &err);
+	/* mkdir begins with a lookup: whoever is told that the guest is gone is to find out why. */
+	if (rc < 0 && rc != -ENOENT && rc != -EINTR)
+		tell(dir, "look up", name, rc, &err);
 	if (rc < 0)
 		return rc;
 	rc = tree_add(dir, member, NULL);
@@ -204,23 +224,6 @@ static int dir_list(struct vnode *vnode, const struct call *call, struct vn_dir 
 		rc = vn_dir_add(out, file->name, &attr, false);
 	}
 	return rc < 0 ? rc : list_members(dir, out);
-}
-
-/*
- * Where the sentence of a failed mkdir or rmdir in DIR goes: the guest's error file, or the
- * mount's.
- */
-static void tell(struct object *dir, const char *what, const char *name, int rc, struct error *err)
-{
-	struct cguest *guest = cguest_of(dir);
-
-	if (rc == 0)
-		return;
-	if (dir->guest)
-		error_wrap(err, rc, "%s %s/%s", what, dir->name, name);
-	else
-		error_wrap(err, rc, "%s %s", what, name);
-	tree_set_error(guest ? cguest_object(guest) : dir, err);
 }
 
 /* mkdir or rmdir where there is neither: says how it is done, -EPERM. */

@@ -369,6 +369,7 @@ static void test_services_of_others_appear_by_name(void **state)
 	world_gone(true);
 	assert_null(fake_walk(top, "dev/services/other", &rc));
 	assert_int_equal(rc, -ENOTCONN);
+	world_has(top, "dev/error", "look up services/other: ");
 	/* What cannot be a service is not asked for. */
 	assert_null(fake_walk(top, "dev/services/.git", &rc));
 	assert_int_equal(rc, -ENOENT);
