@@ -128,6 +128,23 @@ static bool is_host_port(const char *text)
 	return port >= 1 && port <= 65535;
 }
 
+/* http://HOST[:PORT][/...] */
+static bool is_http(const char *text)
+{
+	char place[256]; /* a name has up to 253 bytes */
+	size_t len;
+
+	if (strncmp(text, "http://", 7) != 0)
+		return false;
+	text += 7;
+	len = strcspn(text, "/?#");
+	if (!len || len >= sizeof(place))
+		return false;
+	memcpy(place, text, len);
+	place[len] = '\0';
+	return !strchr(place, ':') || place[len - 1] == ']' || is_host_port(place);
+}
+
 static int verb_ready(struct object *object, const struct call *call, const struct cmd *cmd,
 		      struct error *err)
 {
@@ -148,8 +165,8 @@ static int verb_ready(struct object *object, const struct call *call, const stru
 	if (kind == PROC_READY_TCP && !is_host_port(value))
 		return error_set(err, EINVAL,
 				 "'%.80s' is not HOST:PORT, with a port from 1 to 65535", value);
-	if (kind == PROC_READY_HTTP && strncmp(value, "http://", 7) != 0)
-		return error_set(err, EINVAL, "'%.80s' does not begin with http://", value);
+	if (kind == PROC_READY_HTTP && !is_http(value))
+		return error_set(err, EINVAL, "'%.80s' is not http://HOST[:PORT][/PATH]", value);
 	if (*value && !(copy = strdup(value)))
 		return error_set(err, ENOMEM, "out of memory");
 	pthread_mutex_lock(&object->lock);

@@ -69,6 +69,10 @@ static void test_start_and_stop(void **state)
 
 static void test_ready(void **state)
 {
+	static const char *const no_urls[] = {
+		"x",         "https://x",    "http://",      "http:///x",
+		"http://x:", "http://x:0/y", "http://x:y/z", "http://localhost:99999/",
+	};
 	static const char *const no_ports[] = {
 		"x", "x:", ":80", "foo:bar", "x:0", "x:65536", "x:80 ", "x:8o", "x:-1", "x:000080",
 	};
@@ -92,6 +96,15 @@ static void test_ready(void **state)
 		world_has(top, APP "error", "is not HOST:PORT, with a port from 1 to 65535");
 	}
 	assert_int_equal(fake_echo(top, APP "ctl", "ready tcp [::1]:65535\n"), 0);
+	for (size_t i = 0; i < sizeof(no_urls) / sizeof(no_urls[0]); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "ready http %s\n", no_urls[i]);
+		assert_int_equal(fake_echo(top, APP "ctl", line), -EINVAL);
+		world_has(top, APP "error", "is not http://HOST[:PORT][/PATH]");
+	}
+	assert_int_equal(fake_echo(top, APP "ctl", "ready http http://[::1]/a:b\n"), 0);
+	assert_int_equal(fake_echo(top, APP "ctl", "ready http http://localhost:80?x\n"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http ftp://x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-timeout 0\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready-interval 1.5\n"), -EINVAL);
