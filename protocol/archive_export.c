@@ -167,9 +167,7 @@ static int remember(struct walk *walk, const struct stat *st, const char *path, 
 		return 0;
 	key.id.dev = st->st_dev;
 	key.id.ino = st->st_ino;
-	/*
-	 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): all of the key is set
-	 */
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it is all set */
 	HASH_FIND(hh, walk->seen, &key.id, sizeof(key.id), seen);
 	if (seen) {
 		*first = seen->path;

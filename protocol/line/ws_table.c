@@ -13,10 +13,7 @@ struct ws_inode *ws_inode_find(struct lws *ws, const struct ws_key *key)
 {
 	struct ws_inode *inode;
 
-	/*
-	 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it sees no bytes in a
-	 * key
-	 */
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a key has bytes */
 	HASH_FIND(hh, ws->inodes, key, sizeof(*key), inode);
 	return inode;
 }

@@ -32,10 +32,7 @@ static struct sws_inode *find_or_add(struct sws *ws, const struct sws_key *key)
 {
 	struct sws_inode *inode;
 
-	/*
-	 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it sees no bytes in a
-	 * key
-	 */
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a key has bytes */
 	HASH_FIND(hh, ws->inodes, key, sizeof(*key), inode);
 	return inode ? inode : inode_new(ws, key);
 }
