@@ -37,8 +37,8 @@ struct lproc_room {
 	struct proc_note *notes; /* lock; uthash by name */
 	uint64_t commands;       /* lock; how many were started: the next one's number */
 	bool used;               /* lock; the private directory may be there */
-	struct proc_undo *undos; /* lock; owned: scripts that are still to run (proc_undo.h) */
-	bool undoing;            /* lock; a thread runs them */
+	struct proc_undo *undos; /* lock; owned: what is still to be undone (proc_undo.h) */
+	bool undoing;            /* lock; a thread does it */
 	pthread_cond_t undone;   /* with lock: that thread has ended */
 	struct cancel ending;    /* fired when the room goes: that thread's */
 };

@@ -11,8 +11,10 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/proc_ready.h"
 #include "protocol/line/proc_service.h"
+#include "protocol/line/proc_undo.h"
 
 #define INTERRUPT_GRACE 2.0 /* seconds between TERM and KILL when nobody waits any more */
+#define UNHEARD_WAIT 1.0    /* seconds that an interrupted caller is kept for the guest's word */
 #define MIN_PAUSE 0.02      /* seconds between two rounds */
 #define MAX_PAUSE 60.0
 #define TRY_PAUSE 0.1 /* while a detached probe runs: its answer is waited for */
@@ -26,6 +28,35 @@ static int check(const char *name, const struct proc_settings *settings,
 	if (!rc && readiness->kind != PROC_READY_NONE && !(readiness->timeout > 0))
 		rc = error_set(err, EINVAL, "the time to become ready must be over 0 seconds");
 	return rc;
+}
+
+/*
+ * Stops the service NAME if it runs by a start of which this side has not heard: none that it has
+ * noted since.
+ */
+static int stop_unheard(struct guest *guest, const struct call *call, const char *name)
+{
+	struct line_service service = { 0 };
+	struct proc_note note;
+	struct error err;
+	int rc = proc_error(line_status_service(guest, call, name, &service, &err), &err);
+	bool known = proc_note_get(lproc_of(guest), name, &note) && note.pid == service.pid;
+
+	if (rc == 0 && !known && strcmp(service.state, "running") == 0)
+		rc = proc_service_end(guest, call, name, service.pid, INTERRUPT_GRACE, NULL, NULL,
+				      &err);
+	line_service_free(&service);
+	return rc;
+}
+
+/* Of a start that was interrupted before its answer: at once if the guest has time, else later. */
+static void take_back(struct guest *guest, const char *name)
+{
+	struct call call = call_within(UNHEARD_WAIT, NULL);
+	int rc = stop_unheard(guest, &call, name);
+
+	if (rc < 0 && rc != -ENOENT)
+		proc_undo_by(lproc_of(guest), stop_unheard, name);
 }
 
 /* Has the agent start it.  *PID, and the note of this start. */
@@ -49,6 +80,8 @@ static int launch(struct guest *guest, const struct call *call, const char *name
 		return error_set(err, ENOMEM, "out of memory");
 	start.env = env;
 	rc = proc_error(line_start_service(guest, &brief, &start, &service, err), err);
+	if (rc == -EINTR)
+		take_back(guest, name);
 	if (!rc && strcmp(service.state, "failed") == 0)
 		rc = error_set(err, EIO, "the guest's agent could not start %s%s%s", name,
 			       service.stop_reason[0] ? ": " : "", service.stop_reason);

@@ -14,6 +14,7 @@
 #include "protocol/cleanup.h"
 #include "protocol/line/line.h"
 #include "protocol/line/proc_room.h"
+#include "protocol/line/proc_undo.h"
 #include "protocol/utf8.h"
 
 #define UTF8_MAX 4         /* bytes of a character */
@@ -37,6 +38,14 @@ static void fill(const struct line_shell *from, struct proc_shell *out)
 					 -1 :
 					 (int)from->exit_code;
 	snprintf(out->state, sizeof(out->state), "%s", from->state);
+}
+
+/* Of an open that was not answered: if there is such a shell, nobody else has its id. */
+static int close_unheard(struct guest *guest, const struct call *call, const char *id)
+{
+	struct proc_shell shell = { 0 };
+
+	return lproc_shell_close(guest, call, id, &shell, NULL);
 }
 
 int lproc_shell_open(struct guest *guest, const struct call *call, const char *id,
@@ -63,6 +72,8 @@ int lproc_shell_open(struct guest *guest, const struct call *call, const char *i
 	rc = proc_error(line_open_shell(guest, call, &open, &shell, err), err);
 	if (!rc)
 		fill(&shell, out);
+	if (rc == -EINTR || rc == -ETIMEDOUT)
+		proc_undo_by(lproc_of(guest), close_unheard, id);
 	line_shell_free(&shell);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include "protocol/line/proc_undo.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -15,6 +16,8 @@
 #define PAUSE 1.0 /* seconds between two tries at a guest that does not answer */
 
 struct proc_undo {
+	proc_undo_fn fn; /* or NULL: the script is run */
+	char name[LIMIT_ENTITY_NAME + 1];
 	struct buf script;
 	struct proc_undo *next;
 };
@@ -38,9 +41,11 @@ static void undo_run(struct lproc_room *room, const struct proc_undo *undo)
 
 	do {
 		struct call call = guest_call(room->guest, &room->ending);
-		struct shtext_reply reply;
+		struct shtext_reply reply = { 0 };
 
-		rc = proc_script(room->guest, &call, TRAFFIC_EXEC, &undo->script, &reply, NULL);
+		rc = undo->fn ? undo->fn(room->guest, &call, undo->name) :
+				proc_script(room->guest, &call, TRAFFIC_EXEC, &undo->script, &reply,
+					    NULL);
 		shtext_reply_free(&reply);
 	} while (unanswered(rc) && call_sleep(&whole, PAUSE) == 0);
 }
@@ -64,7 +69,17 @@ static void work(void *arg)
 	pthread_mutex_unlock(&room->lock);
 }
 
-/* Without memory for it the room's end has to do; without a thread, the next one brings it on. */
+/* Without a thread, the next one brings it on. */
+static void add(struct lproc_room *room, struct proc_undo *undo)
+{
+	pthread_mutex_lock(&room->lock);
+	LL_APPEND(room->undos, undo);
+	if (!room->undoing)
+		room->undoing = thread_detach(work, room) == 0;
+	pthread_mutex_unlock(&room->lock);
+}
+
+/* Without memory for it the room's end has to do. */
 void proc_undo(struct lproc_room *room, struct buf *script)
 {
 	struct proc_undo *undo = calloc(1, sizeof(*undo));
@@ -76,11 +91,18 @@ void proc_undo(struct lproc_room *room, struct buf *script)
 	}
 	undo->script = *script;
 	*script = (struct buf){ 0 };
-	pthread_mutex_lock(&room->lock);
-	LL_APPEND(room->undos, undo);
-	if (!room->undoing)
-		room->undoing = thread_detach(work, room) == 0;
-	pthread_mutex_unlock(&room->lock);
+	add(room, undo);
+}
+
+void proc_undo_by(struct lproc_room *room, proc_undo_fn fn, const char *name)
+{
+	struct proc_undo *undo = calloc(1, sizeof(*undo));
+
+	if (!undo)
+		return;
+	undo->fn = fn;
+	snprintf(undo->name, sizeof(undo->name), "%s", name);
+	add(room, undo);
 }
 
 void proc_undo_stop(struct lproc_room *room)

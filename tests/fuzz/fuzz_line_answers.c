@@ -74,6 +74,13 @@ void proc_undo(struct lproc_room *room, struct buf *script)
 	buf_free(script);
 }
 
+void proc_undo_by(struct lproc_room *room, proc_undo_fn fn, const char *name)
+{
+	(void)room;
+	(void)fn;
+	(void)name;
+}
+
 void proc_undo_stop(struct lproc_room *room)
 {
 	(void)room;

@@ -738,7 +738,9 @@ def test_a_signal_ends_a_start(m):
     starter.wait(PATIENCE)
     assert errors(path) == ("line 2: start: interrupted before the service was ready; "
                             "it is stopped\n")
-    assert keyed(path / "status")["state"] in ("stopped", "exited", "failed", "new")
+    # As soon as a guest that is asked one thing at a time can be.
+    wait_until(lambda: keyed(path / "status")["state"] in ("stopped", "exited", "failed", "new"),
+               "it is stopped")
 
 
 def test_nonblocking_and_poll(m, shell):

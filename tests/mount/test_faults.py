@@ -495,6 +495,45 @@ def test_a_killed_caller(yard, kind, name):
     assert m.guest.process.alive
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_start_that_nobody_heard_of(yard, busy):
+    """Interrupted before the agent has answered: it may run by then, and is not left running."""
+    m = yard.mount(yard.guest("reference"))
+    path = m.g / "services" / "unheard"
+    path.mkdir()
+    m.guest.hold.write_text("start_service")
+    starter = subprocess.Popen(["bash", "-c", "echo 'start sleep 1000' > $0/ctl", path],
+                               stderr=subprocess.DEVNULL)
+    wait_until(lambda: m.guest.pending() and m.guest.requests()[-1].get("action") == "start_service",
+               "it is started")
+    starter.send_signal(signal.SIGINT)
+    if busy:
+        starter.wait(SOON)  # not for as long as the guest is busy
+    m.guest.hold.unlink()
+    starter.wait(SOON)
+    wait_until(lambda: keyed(path / "status")["state"] == "stopped", "it is stopped")
+    ctl(path, "start sleep 1000")  # and nothing of that is in the way of the next one
+    assert keyed(path / "status")["state"] == "running"
+
+
+def test_an_open_that_nobody_heard_of(yard):
+    m = yard.mount(yard.guest("reference", options=["--close-wait", "0.2"]))
+    path = m.g / "shells" / "unheard"
+    path.mkdir()
+    m.guest.hold.write_text("open_shell")
+    opener = subprocess.Popen(["bash", "-c", "echo open > $0/ctl", path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: m.guest.pending() and m.guest.requests()[-1].get("action") == "open_shell",
+               "it is open")
+    opened = m.guest.requests()[-1]["shell_id"]
+    opener.send_signal(signal.SIGINT)
+    opener.wait(SOON)
+    m.guest.hold.unlink()
+    wait_until(lambda: any(request.get("action") == "close_shell" and request["shell_id"] == opened
+                           for request in m.guest.requests()), "it is closed")
+    ctl(path, "open")
+    assert keyed(path / "status")["state"] == "running"
+
+
 @pytest.mark.parametrize("name", ["read", "list", "create", "mkdir", "run", "service-start",
                                   "shell-open", "sync"])
 def test_a_killed_caller_in_the_queue(yard, name):

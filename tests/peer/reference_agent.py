@@ -465,6 +465,14 @@ class Agent:
             connection, _ = listener.accept()
             self.serve_one(connection)
 
+    def holds(self, request):
+        try:
+            with open(self.options.hold or "") as file:
+                action = file.read().strip()
+        except OSError:
+            return False
+        return not action or (isinstance(request, dict) and request.get("action") == action)
+
     def serve_one(self, connection):
         line = bytearray()
         try:
@@ -474,6 +482,7 @@ class Agent:
             die(f"client left before its request was read: {error}")
         self.connection, self.tail, self.unread = connection, None, False
         started = time.monotonic()
+        request = {}
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
@@ -482,7 +491,7 @@ class Agent:
             reply = self.actions.get(request.get("action"), self.exec)(request)
         except Exception as error:  # whatever it was, it is the reply
             reply = {"error": str(error)}
-        while self.options.hold and os.path.exists(self.options.hold):
+        while self.holds(request):
             time.sleep(0.01)
         self.log("reply", seconds=time.monotonic() - started, error=reply.get("error"))
         data = json.dumps(reply).encode()
@@ -761,7 +770,8 @@ def parse():
     parser.add_argument("--workspace", metavar="DIR", help="show DIR as /workspace, in a sandbox")
     parser.add_argument("--log", metavar="FILE", help="one JSON object a line: every request")
     parser.add_argument("--hold", metavar="FILE",
-                        help="while FILE exists no reply is sent: what was asked is done, and waits")
+                        help="while FILE exists no reply is sent (only none to the action that stands in "
+                             "it, if any): what was asked is done, and waits")
     parser.add_argument("--no-newline", dest="newline", action="store_false",
                         help="end replies as older agents do")
     for name, default, what in (("stop-wait", 10, "between TERM and KILL of a service"),
