@@ -220,7 +220,7 @@ def test_a_silent_guest_costs_the_timeout_once(turning):
         started = time.monotonic()
         with fails(errno.ENOTCONN):
             attempt()
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.5
     assert keyed(m.g / "status")["state"] in ("gone", "stuck")
 
 
@@ -244,7 +244,7 @@ def test_gone_and_back(yard, kind):
         put(m.w / "g", "x")
     with fails(errno.ENOTCONN):
         ctl(m.g / "exec/x", "run true")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1.8
     assert "gone" in keyed(m.g / "status")["state"]
     assert text(m.g / "exec/x/error")
     guest.restart()
@@ -584,7 +584,7 @@ def test_a_deadline_that_passes(yard, kind, name):
     started = time.monotonic()
     with fails(errno.ENOTCONN):
         put(m.w / "meanwhile", "x")
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 0.9  # not the timeout once more
     assert m.guest.process.alive
     m.guest.hold.unlink()
 
