@@ -297,9 +297,15 @@ class Guest:
 
     def freeze(self, frozen=True):
         """Everything in the guest stands still, or goes on; its sockets stay."""
+        def stands(pid):
+            return all((task / "stat").read_text().rpartition(") ")[2][0] in "TZX"
+                       for task in Path(f"/proc/{pid}/task").iterdir())
+
         def turn(pid):  # parents first: they start nothing any more
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+                if frozen:
+                    wait_until(lambda: stands(pid), "it stands still")
                 for task in Path(f"/proc/{pid}/task").iterdir():
                     for child in (task / "children").read_text().split():
                         turn(int(child))
