@@ -241,12 +241,12 @@ int lproc_command_start(struct guest *guest, const struct call *call, const char
 			const struct proc_settings *settings, int input_fd, int64_t input_len,
 			double timeout, struct lproc_command **out, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	struct start start = { .guest = guest };
 	struct lproc_command *made;
 	int rc = proc_check_env(settings, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc)
 		return rc;
 	made = calloc(1, sizeof(*made));

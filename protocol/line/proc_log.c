@@ -27,12 +27,12 @@ static ssize_t read_decoded(struct guest *guest, const struct call *call, const 
 ssize_t lproc_service_read(struct guest *guest, const struct call *call, const char *name,
 			   int stream, int64_t offset, void *bytes, size_t len, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	autobuf struct buf find = BUF_INIT(4096);
 	ssize_t rc = proc_check_name("service", name, err);
 	struct error missing;
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc)
 		return rc;
 	proc_service_find_log(&find, name);

@@ -191,10 +191,10 @@ int proc_service_look(struct guest *guest, const struct call *call, const char *
 int lproc_service_status(struct guest *guest, const struct call *call, const char *name,
 			 struct proc_service *out, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	int rc = proc_check_name("service", name, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	return rc ? rc : proc_service_look(guest, call, name, out, NULL, err);
 }
 
@@ -300,10 +300,10 @@ int proc_service_end(struct guest *guest, const struct call *call, const char *n
 int lproc_service_stop(struct guest *guest, const struct call *call, const char *name,
 		       struct proc_service *out, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	int rc = proc_check_name("service", name, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	rc = rc ? rc : proc_service_look(guest, call, name, out, NULL, err);
 	if (rc || strcmp(out->state, "running") != 0)
 		return rc;

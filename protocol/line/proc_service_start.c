@@ -193,7 +193,7 @@ int lproc_service_start(struct guest *guest, const struct call *call, const char
 			const struct proc_readiness *readiness, struct proc_service *out,
 			struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	bool immediate = readiness->kind == PROC_READY_NONE;
 	struct call brief = proc_short_call(guest, call), last;
 	enum outcome outcome = READY;
@@ -202,7 +202,7 @@ int lproc_service_start(struct guest *guest, const struct call *call, const char
 	int64_t pid = 0;
 	int rc;
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	*out = (struct proc_service){ 0 };
 	rc = check(name, settings, readiness, err);
 	if (rc)

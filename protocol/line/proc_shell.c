@@ -52,7 +52,7 @@ int lproc_shell_open(struct guest *guest, const struct call *call, const char *i
 		     const struct proc_settings *settings, int cols, int rows,
 		     struct proc_shell *out, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	autofree struct line_env *env = NULL;
 	struct line_shell_open open = { .shell_id = id,
 					.cwd = proc_cwd(settings),
@@ -62,7 +62,7 @@ int lproc_shell_open(struct guest *guest, const struct call *call, const char *i
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	rc = rc ? rc : proc_check_env(settings, err);
 	if (rc)
 		return rc;
@@ -121,13 +121,13 @@ ssize_t lproc_shell_read(struct guest *guest, const struct call *call, const cha
 			 int64_t cursor, void *bytes, size_t size, struct proc_shell *out,
 			 struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	int64_t chars = size / UTF8_MAX < LIMIT_SHELL_READ ? (int64_t)(size / UTF8_MAX) :
 							     LIMIT_SHELL_READ;
 	int64_t asked_at = call_now();
 	ssize_t rc = proc_check_name("shell", id, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc)
 		return rc;
 	if (chars == 0 || cursor < 0)
@@ -183,10 +183,10 @@ static ssize_t type(struct guest *guest, const struct call *call, const char *id
 ssize_t lproc_shell_write(struct guest *guest, const struct call *call, const char *id,
 			  const void *bytes, size_t len, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	ssize_t rc = proc_check_name("shell", id, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc || len == 0)
 		return rc;
 	return type(guest, call, id, bytes, portion(bytes, len), err);
@@ -204,12 +204,12 @@ int lproc_shell_resize(struct guest *guest, const struct call *call, const char 
 int lproc_shell_signal(struct guest *guest, const struct call *call, const char *id,
 		       const char *signal, struct error *err)
 {
-	struct error own = { 0 };
+	struct error own;
 	static const char *const signals[] = { "HUP", "TERM", "KILL" };
 	struct line_shell shell = { 0 };
 	int rc = proc_check_name("shell", id, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc)
 		return rc;
 	/*
@@ -274,10 +274,10 @@ int lproc_shell_close(struct guest *guest, const struct call *call, const char *
 	double seconds = HANGUP_GRACE + KILL_GRACE + CLOSE_SECONDS + guest_options(guest)->timeout;
 	struct call longer = call_extend(call, seconds);
 	struct line_shell shell = { 0 };
-	struct error own = { 0 };
+	struct error own;
 	int rc = proc_check_name("shell", id, err);
 
-	err = err ? err : &own;
+	err = error_place(err, &own);
 	if (rc)
 		return rc;
 	if (longer.deadline < call->deadline)
