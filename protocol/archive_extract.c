@@ -13,7 +13,7 @@
 
 /* Where libarchive gets its bytes from. */
 struct source {
-	struct unpack *unpack;
+	struct archive_unpack *unpack;
 	int code;            /* the negative errno with which reading failed */
 	int64_t header_left; /* how much more the next header may have */
 	char block[BLOCK];
@@ -30,7 +30,7 @@ static la_ssize_t fail_reading(struct archive *archive, struct source *source, i
 static la_ssize_t read_block(struct archive *archive, void *arg, const void **bytes)
 {
 	struct source *source = arg;
-	ssize_t n = unpack_read(source->unpack, source->block, sizeof(source->block));
+	ssize_t n = archive_unpack_read(source->unpack, source->block, sizeof(source->block));
 
 	if (n < 0)
 		return fail_reading(archive, source, (int)n, strerror((int)-n));
@@ -64,8 +64,8 @@ static int damaged(const struct source *source, struct archive *archive, struct 
 {
 	const char *why = archive_error_string(archive);
 
-	if (unpack_error(source->unpack))
-		return error_copy(err, unpack_error(source->unpack));
+	if (archive_unpack_error(source->unpack))
+		return error_copy(err, archive_unpack_error(source->unpack));
 	if (source->code == -EFBIG)
 		return error_set(err, EFBIG, "a header in the archive has more than %u bytes",
 				 LIMIT_ARCHIVE_HEADER);
@@ -158,7 +158,7 @@ int archive_extract(int root_fd, archive_read_fn read, void *arg, struct budget 
 	int rc = -ENOMEM;
 
 	if (source)
-		source->unpack = unpack_new(read, arg, room);
+		source->unpack = archive_unpack_new(read, arg, room);
 	if (source && source->unpack && place.archive)
 		rc = run(&place, source, &counts, err);
 	else
@@ -167,7 +167,7 @@ int archive_extract(int root_fd, archive_read_fn read, void *arg, struct budget 
 	budget_give(room, place.taken);
 	archive_read_free(place.archive);
 	if (source)
-		unpack_free(source->unpack);
+		archive_unpack_free(source->unpack);
 	if (rc == 0) {
 		counts.bytes = place.bytes;
 		*out = counts;

@@ -23,13 +23,13 @@ struct flow {
 struct kind {
 	const char *name, *magic;
 	size_t magic_len;
-	int (*begin)(struct unpack *unpack);
+	int (*begin)(struct archive_unpack *unpack);
 	/* Takes from FLOW's in, puts into its out.  1 at a stream's end, 0, or a negative errno. */
-	int (*step)(struct unpack *unpack, struct flow *flow);
-	void (*end)(struct unpack *unpack);
+	int (*step)(struct archive_unpack *unpack, struct flow *flow);
+	void (*end)(struct archive_unpack *unpack);
 };
 
-struct unpack {
+struct archive_unpack {
 	archive_read_fn read;
 	void *arg;
 	struct budget *room;
@@ -58,7 +58,7 @@ int archive_take_room(struct budget *room, size_t size, struct error *err)
 }
 
 /* The decoder needs SIZE in all. */
-static int take(struct unpack *unpack, size_t size)
+static int take(struct archive_unpack *unpack, size_t size)
 {
 	struct budget *room = unpack->room;
 
@@ -78,20 +78,20 @@ static int take(struct unpack *unpack, size_t size)
 	return rc;
 }
 
-static int damaged(struct unpack *unpack)
+static int damaged(struct archive_unpack *unpack)
 {
 	return error_set(&unpack->err, EBADMSG, "the archive's %s compression is damaged",
 			 unpack->kind->name);
 }
 
-static int no_memory(struct unpack *unpack)
+static int no_memory(struct archive_unpack *unpack)
 {
 	return error_set(&unpack->err, ENOMEM, "out of memory");
 }
 
 /* gzip */
 
-static int gzip_begin(struct unpack *unpack)
+static int gzip_begin(struct archive_unpack *unpack)
 {
 	int rc = take(unpack, GZIP_MEMORY);
 
@@ -101,7 +101,7 @@ static int gzip_begin(struct unpack *unpack)
 	return inflateInit2(&unpack->of.gzip, 15 + 16) == Z_OK ? 0 : no_memory(unpack);
 }
 
-static int gzip_step(struct unpack *unpack, struct flow *flow)
+static int gzip_step(struct archive_unpack *unpack, struct flow *flow)
 {
 	z_stream *stream = &unpack->of.gzip;
 	int rc;
@@ -119,14 +119,14 @@ static int gzip_step(struct unpack *unpack, struct flow *flow)
 	return rc == Z_STREAM_END ? 1 : rc == Z_OK || rc == Z_BUF_ERROR ? 0 : damaged(unpack);
 }
 
-static void gzip_end(struct unpack *unpack)
+static void gzip_end(struct archive_unpack *unpack)
 {
 	inflateEnd(&unpack->of.gzip);
 }
 
 /* bzip2 */
 
-static int bzip2_begin(struct unpack *unpack)
+static int bzip2_begin(struct archive_unpack *unpack)
 {
 	int rc = take(unpack, BZIP2_MEMORY);
 
@@ -136,7 +136,7 @@ static int bzip2_begin(struct unpack *unpack)
 	return BZ2_bzDecompressInit(&unpack->of.bzip2, 0, 0) == BZ_OK ? 0 : no_memory(unpack);
 }
 
-static int bzip2_step(struct unpack *unpack, struct flow *flow)
+static int bzip2_step(struct archive_unpack *unpack, struct flow *flow)
 {
 	bz_stream *stream = &unpack->of.bzip2;
 	int rc;
@@ -153,14 +153,14 @@ static int bzip2_step(struct unpack *unpack, struct flow *flow)
 	return rc == BZ_STREAM_END ? 1 : rc == BZ_OK ? 0 : damaged(unpack);
 }
 
-static void bzip2_end(struct unpack *unpack)
+static void bzip2_end(struct archive_unpack *unpack)
 {
 	BZ2_bzDecompressEnd(&unpack->of.bzip2);
 }
 
 /* xz: each block says how much memory it takes, which the decoder asks for by an error. */
 
-static int xz_begin(struct unpack *unpack)
+static int xz_begin(struct archive_unpack *unpack)
 {
 	unpack->of.xz = (lzma_stream)LZMA_STREAM_INIT;
 	return lzma_stream_decoder(&unpack->of.xz, 1, LZMA_CONCATENATED) == LZMA_OK ?
@@ -168,7 +168,7 @@ static int xz_begin(struct unpack *unpack)
 		       no_memory(unpack);
 }
 
-static int xz_grow(struct unpack *unpack)
+static int xz_grow(struct archive_unpack *unpack)
 {
 	uint64_t need = lzma_memusage(&unpack->of.xz);
 	int rc = take(unpack, need > SIZE_MAX ? SIZE_MAX : (size_t)need);
@@ -178,7 +178,7 @@ static int xz_grow(struct unpack *unpack)
 	return lzma_memlimit_set(&unpack->of.xz, need) == LZMA_OK ? 0 : damaged(unpack);
 }
 
-static int xz_step(struct unpack *unpack, struct flow *flow)
+static int xz_step(struct archive_unpack *unpack, struct flow *flow)
 {
 	lzma_stream *stream = &unpack->of.xz;
 	lzma_ret rc;
@@ -209,7 +209,7 @@ static int xz_step(struct unpack *unpack, struct flow *flow)
 	}
 }
 
-static void xz_end(struct unpack *unpack)
+static void xz_end(struct archive_unpack *unpack)
 {
 	lzma_end(&unpack->of.xz);
 }
@@ -228,7 +228,7 @@ static const struct kind kinds[] = {
 /* The stream */
 
 /* More bytes behind those that are left, unless the source has come to its end. */
-static int fill(struct unpack *unpack)
+static int fill(struct archive_unpack *unpack)
 {
 	ssize_t got;
 
@@ -243,7 +243,7 @@ static int fill(struct unpack *unpack)
 }
 
 /* Which kind begins with what comes next; NULL for none. */
-static int look(struct unpack *unpack, const struct kind **kind)
+static int look(struct archive_unpack *unpack, const struct kind **kind)
 {
 	*kind = NULL;
 	while (unpack->left < MAGIC_MAX && !unpack->last) {
@@ -260,7 +260,7 @@ static int look(struct unpack *unpack, const struct kind **kind)
 	return 0;
 }
 
-static void stop(struct unpack *unpack)
+static void stop(struct archive_unpack *unpack)
 {
 	if (unpack->begun)
 		unpack->kind->end(unpack);
@@ -268,7 +268,7 @@ static void stop(struct unpack *unpack)
 }
 
 /* One stream has ended: another one of its kind may follow, and counts as well. */
-static int go_on(struct unpack *unpack)
+static int go_on(struct archive_unpack *unpack)
 {
 	const struct kind *next;
 	int rc = look(unpack, &next);
@@ -279,7 +279,7 @@ static int go_on(struct unpack *unpack)
 	return rc;
 }
 
-static ssize_t plain(struct unpack *unpack, void *bytes, size_t len)
+static ssize_t plain(struct archive_unpack *unpack, void *bytes, size_t len)
 {
 	if (!unpack->left)
 		return unpack->last ? 0 : unpack->read(unpack->arg, bytes, len);
@@ -292,7 +292,7 @@ static ssize_t plain(struct unpack *unpack, void *bytes, size_t len)
 }
 
 /* What comes of the bytes that are there, 0 where more are needed for anything to come. */
-static ssize_t packed(struct unpack *unpack, void *bytes, size_t len)
+static ssize_t packed(struct archive_unpack *unpack, void *bytes, size_t len)
 {
 	struct flow flow = { unpack->block + unpack->at, bytes, unpack->left, len, unpack->last };
 	int rc = unpack->begun ? 0 : unpack->kind->begin(unpack);
@@ -311,9 +311,9 @@ static ssize_t packed(struct unpack *unpack, void *bytes, size_t len)
 	return rc < 0 ? rc : (ssize_t)(len - flow.out_left);
 }
 
-ssize_t unpack_read(void *arg, void *bytes, size_t len)
+ssize_t archive_unpack_read(void *arg, void *bytes, size_t len)
 {
-	struct unpack *unpack = arg;
+	struct archive_unpack *unpack = arg;
 	ssize_t got = 0;
 	int rc = 0;
 
@@ -332,14 +332,14 @@ ssize_t unpack_read(void *arg, void *bytes, size_t len)
 	return got;
 }
 
-const struct error *unpack_error(const struct unpack *unpack)
+const struct error *archive_unpack_error(const struct archive_unpack *unpack)
 {
 	return unpack->err.code ? &unpack->err : NULL;
 }
 
-struct unpack *unpack_new(archive_read_fn read, void *arg, struct budget *room)
+struct archive_unpack *archive_unpack_new(archive_read_fn read, void *arg, struct budget *room)
 {
-	struct unpack *unpack = calloc(1, sizeof(*unpack));
+	struct archive_unpack *unpack = calloc(1, sizeof(*unpack));
 
 	if (!unpack)
 		return NULL;
@@ -349,7 +349,7 @@ struct unpack *unpack_new(archive_read_fn read, void *arg, struct budget *room)
 	return unpack;
 }
 
-void unpack_free(struct unpack *unpack)
+void archive_unpack_free(struct archive_unpack *unpack)
 {
 	if (!unpack)
 		return;

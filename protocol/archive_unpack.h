@@ -13,7 +13,7 @@
 #include "protocol/budget.h"
 #include "protocol/error.h"
 
-struct unpack;
+struct archive_unpack;
 
 /* Takes SIZE bytes of ROOM for an archive, or -EAGAIN with a sentence, and nothing is taken. */
 int archive_take_room(struct budget *room, size_t size, struct error *err);
@@ -22,16 +22,16 @@ int archive_take_room(struct budget *room, size_t size, struct error *err);
  * What READ gives, whose beginning says whether it is gzip, bzip2, xz or none of them.  The
  * decoder's memory comes from ROOM.  NULL: out of memory.
  */
-struct unpack *unpack_new(archive_read_fn read, void *arg, struct budget *room);
-void unpack_free(struct unpack *unpack);
+struct archive_unpack *archive_unpack_new(archive_read_fn read, void *arg, struct budget *room);
+void archive_unpack_free(struct archive_unpack *unpack);
 
 /*
- * An archive_read_fn; ARG is the struct unpack.  -EBADMSG for what is damaged or cut off, -EFBIG
+ * An archive_read_fn; ARG is the struct archive_unpack.  -EBADMSG for what is damaged or cut off, -EFBIG
  * for what takes more memory than ROOM ever has, -EAGAIN for what takes more than it has now.
  */
-ssize_t unpack_read(void *arg, void *bytes, size_t len);
+ssize_t archive_unpack_read(void *arg, void *bytes, size_t len);
 
-/* The sentence of unpack_read's error, or NULL where READ made the error. */
-const struct error *unpack_error(const struct unpack *unpack);
+/* The sentence of archive_unpack_read's error, or NULL where READ made the error. */
+const struct error *archive_unpack_error(const struct archive_unpack *unpack);
 
 #endif
