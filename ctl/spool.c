@@ -45,15 +45,13 @@ int spool_append(struct spool *spool, const void *bytes, size_t len)
 	while (len > 0) {
 		off_t place;
 		size_t part = piece(spool, end, len, &place);
-		ssize_t put = pwrite(spool->fd, from, part, place);
+		int rc = tempfile_write(spool->fd, from, part, place);
 
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return put < 0 ? -errno : -EIO;
-		from += put;
-		len -= (size_t)put;
-		end += put;
+		if (rc < 0)
+			return rc;
+		from += part;
+		len -= part;
+		end += (int64_t)part;
 	}
 	spool->end = end;
 	return 0;

@@ -29,22 +29,6 @@ struct record {
 	bool whole;
 };
 
-static int write_all(int fd, const char *bytes, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		bytes += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Whether LEN more bytes may be in memory. */
 static bool has_room(struct vn_dir *dir, size_t len)
 {
@@ -66,7 +50,7 @@ static int spool(struct vn_dir *dir)
 	if (rc < 0)
 		return rc;
 	dir->spool = rc;
-	rc = write_all(dir->spool, dir->tail.data, dir->tail.len, dir->spooled);
+	rc = tempfile_write(dir->spool, dir->tail.data, dir->tail.len, (off_t)dir->spooled);
 	if (rc < 0 && !dir->spooled)
 		close(move_fd(dir->spool));
 	if (rc < 0)

@@ -54,3 +54,21 @@ int tempfile_open(struct error *err)
 		"vsockfs may write to",
 		buf_str(&said));
 }
+
+int tempfile_write(int fd, const void *bytes, size_t len, off_t offset)
+{
+	const char *from = bytes;
+
+	while (len) {
+		ssize_t put = pwrite(fd, from, len, offset);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return put < 0 ? -errno : -EIO;
+		from += put;
+		offset += put;
+		len -= (size_t)put;
+	}
+	return 0;
+}

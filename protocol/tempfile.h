@@ -5,6 +5,9 @@
 #ifndef VSOCKFS_TEMPFILE_H
 #define VSOCKFS_TEMPFILE_H
 
+#include <stddef.h>
+#include <sys/types.h>
+
 #include "protocol/error.h"
 
 /*
@@ -14,5 +17,11 @@
  * answer about a guest's file.  The sentence says which directory failed how, and what to do.
  */
 int tempfile_open(struct error *err);
+
+/*
+ * Writes all LEN bytes at OFFSET of such a file.  0, or a negative errno, after which a part of them
+ * may be there.
+ */
+int tempfile_write(int fd, const void *bytes, size_t len, off_t offset);
 
 #endif

@@ -128,22 +128,6 @@ bool ws_dirty_any(const struct ws_dirty *dirty)
 	return dirty->now.count || dirty->flying.count;
 }
 
-static int write_all(int fd, const char *bytes, size_t len, int64_t offset)
-{
-	while (len) {
-		ssize_t put = pwrite(fd, bytes, len, offset);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		bytes += put;
-		offset += put;
-		len -= (size_t)put;
-	}
-	return 0;
-}
-
 /* Whether one more write has to wait for a flush. */
 static bool full(const struct ws_dirty *dirty, bool append, size_t len)
 {
@@ -173,7 +157,7 @@ int ws_dirty_write(struct ws_dirty *dirty, bool append, int64_t offset, const vo
 		dirty->append = append;
 	if (append)
 		offset = dirty->appended;
-	rc = write_all(dirty->spool, bytes, len, offset);
+	rc = tempfile_write(dirty->spool, bytes, len, offset);
 	if (!rc)
 		rc = ws_extents_add(&dirty->now, offset, (int64_t)len);
 	if (!rc && append)
