@@ -128,10 +128,10 @@ def job(m, folder):
         os.rmdir(m.g / folder)
 
 
-def run_it(m):
+def run_it(m, result="exit_code"):
     with job(m, "exec/x") as command:
         put(command / "ctl", "run true\n")
-        return text(command / "exit_code")
+        return text(command / result)
 
 
 def run_with_input(m):
@@ -141,15 +141,19 @@ def run_with_input(m):
 
 
 def read_output(m):
-    with job(m, "exec/x") as command:
-        put(command / "ctl", "run true\n")
-        return text(command / "stdout")
+    return run_it(m, "stdout")
+
+
+@contextlib.contextmanager
+def open_shell(m):
+    with job(m, "shells/x") as shell:
+        put(shell / "ctl", "open\n")
+        yield shell
 
 
 def read_shell(m):
     """Blocks until there is output."""
-    with job(m, "shells/x") as shell:
-        put(shell / "ctl", "open\n")
+    with open_shell(m) as shell:
         handle = os.open(shell / "cons", os.O_RDONLY)
         try:
             return os.read(handle, 4096)
@@ -158,8 +162,7 @@ def read_shell(m):
 
 
 def write_shell(m):
-    with job(m, "shells/x") as shell:
-        put(shell / "ctl", "open\n")
+    with open_shell(m) as shell:
         put(shell / "cons", "hello\n")
 
 

@@ -67,6 +67,16 @@ static void test_start_and_stop(void **state)
 	world_key_is(top, APP "status", "state", "running");
 }
 
+/* VALUE is refused as a readiness of KIND, and the error says WHY. */
+static void never_ready(struct vnode *top, const char *kind, const char *value, const char *why)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "ready %s %s\n", kind, value);
+	assert_int_equal(fake_echo(top, APP "ctl", line), -EINVAL);
+	world_has(top, APP "error", why);
+}
+
 static void test_ready(void **state)
 {
 	static const char *const no_urls[] = {
@@ -88,21 +98,12 @@ static void test_ready(void **state)
 	assert_int_equal(fake_echo(top, APP "ctl", "ready none x\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready file\n"), -EINVAL);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready udp x:1\n"), -EINVAL);
-	for (size_t i = 0; i < sizeof(no_ports) / sizeof(no_ports[0]); i++) {
-		char line[64];
-
-		snprintf(line, sizeof(line), "ready tcp %s\n", no_ports[i]);
-		assert_int_equal(fake_echo(top, APP "ctl", line), -EINVAL);
-		world_has(top, APP "error", "is not HOST:PORT, with a port from 1 to 65535");
-	}
+	for (size_t i = 0; i < sizeof(no_ports) / sizeof(no_ports[0]); i++)
+		never_ready(top, "tcp", no_ports[i],
+			    "is not HOST:PORT, with a port from 1 to 65535");
 	assert_int_equal(fake_echo(top, APP "ctl", "ready tcp [::1]:65535\n"), 0);
-	for (size_t i = 0; i < sizeof(no_urls) / sizeof(no_urls[0]); i++) {
-		char line[64];
-
-		snprintf(line, sizeof(line), "ready http %s\n", no_urls[i]);
-		assert_int_equal(fake_echo(top, APP "ctl", line), -EINVAL);
-		world_has(top, APP "error", "is not http://HOST[:PORT][/PATH]");
-	}
+	for (size_t i = 0; i < sizeof(no_urls) / sizeof(no_urls[0]); i++)
+		never_ready(top, "http", no_urls[i], "is not http://HOST[:PORT][/PATH]");
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http http://[::1]/a:b\n"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http http://localhost:80?x\n"), 0);
 	assert_int_equal(fake_echo(top, APP "ctl", "ready http ftp://x\n"), -EINVAL);

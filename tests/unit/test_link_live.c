@@ -62,6 +62,20 @@ static void breathe(void)
 	call_sleep(&call, 0.002);
 }
 
+/* The bundled agent, started with MORE (or NULL), and a guest on its socket. */
+static struct guest *begin(struct bundled_agent *agent, const char *more, double timeout)
+{
+	bundled_agent_open(agent);
+	bundled_agent_start(agent, more);
+	return make_guest("unix:", agent->socket, timeout);
+}
+
+static void end(struct guest *guest, struct bundled_agent *agent)
+{
+	guest_unref(guest);
+	bundled_agent_close(agent);
+}
+
 static void test_session(void **state)
 {
 	struct bundled_agent agent;
@@ -73,9 +87,7 @@ static void test_session(void **state)
 	struct utsname here;
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, LONG);
+	guest = begin(&agent, NULL, LONG);
 	if (hello(guest, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(status_of(guest).traffic.requests, 1);
@@ -106,8 +118,7 @@ static void test_session(void **state)
 	counted(guest, TRAFFIC_HELLO, 2, 0);
 	assert_int_equal(stat_root(guest, LONG, &second, &err), 0);
 	assert_int_equal(first, second);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 static void test_session_is_remade(void **state)
@@ -118,9 +129,7 @@ static void test_session_is_remade(void **state)
 	uint64_t first = 0, second = 0;
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, LONG);
+	guest = begin(&agent, NULL, LONG);
 	assert_int_equal(stat_root(guest, LONG, &first, &err), 0);
 	bundled_agent_kill(&agent);
 	bundled_agent_start(&agent, NULL);
@@ -129,8 +138,7 @@ static void test_session_is_remade(void **state)
 	assert_int_not_equal(first, second);
 	counted(guest, TRAFFIC_STAT, 2, 1);
 	counted(guest, TRAFFIC_HELLO, 2, 0);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 /* An agent that is away makes the guest gone, and it comes back by itself. */
@@ -142,9 +150,7 @@ static void test_gone_and_back(void **state)
 	int64_t began;
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
+	guest = begin(&agent, NULL, 0.5);
 	assert_int_equal(stat_root(guest, 0.5, NULL, &err), 0);
 	bundled_agent_kill(&agent);
 	unlink(agent.socket);
@@ -159,8 +165,7 @@ static void test_gone_and_back(void **state)
 	while (stat_root(guest, LONG, NULL, NULL))
 		breathe();
 	assert_int_equal(status_of(guest).state, GUEST_UP);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 /* One that stands still costs its first caller the deadline, and goes on with the same session. */
@@ -173,9 +178,7 @@ static void test_silent(void **state)
 	int64_t began;
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
+	guest = begin(&agent, NULL, 0.5);
 	assert_int_equal(stat_root(guest, 0.5, &first, &err), 0);
 	bundled_agent_stop(&agent);
 	assert_int_equal(stat_root(guest, 0.1, NULL, &err), -ETIMEDOUT);
@@ -190,8 +193,7 @@ static void test_silent(void **state)
 	while (stat_root(guest, LONG, &second, NULL))
 		breathe();
 	assert_true(status_of(guest).state == GUEST_UP);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 /* While it stands still, it is asked for a new session too: nobody is left to take that one. */
@@ -202,9 +204,7 @@ static void test_silent_to_a_hello(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
+	guest = begin(&agent, NULL, 0.5);
 	assert_int_equal(stat_root(guest, 0.5, NULL, &err), 0);
 	bundled_agent_stop(&agent);
 	while (!status_of(guest).abandoned) {
@@ -215,8 +215,7 @@ static void test_silent_to_a_hello(void **state)
 	wait_abandoned(guest, 0);
 	while (stat_root(guest, LONG, NULL, NULL))
 		breathe();
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 /* Those who call the mux itself need not tell: the next caller finds out. */
@@ -230,9 +229,7 @@ static void test_silent_to_mux(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, NULL);
-	guest = make_guest("unix:", agent.socket, 0.5);
+	guest = begin(&agent, NULL, 0.5);
 	assert_int_equal(link_mux(guest_link(guest), &call, &mux, &err), 0);
 	bundled_agent_stop(&agent);
 	assert_int_equal(mux_begin(mux, &call, OP_INFO, NULL, &ticket, &err), 0);
@@ -246,8 +243,7 @@ static void test_silent_to_mux(void **state)
 	assert_int_equal(link_mux(guest_link(guest), &call, &other, &err), 0);
 	mux_unref(mux);
 	mux_unref(other);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 static void test_no_session_agent(void **state)
@@ -257,15 +253,12 @@ static void test_no_session_agent(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	bundled_agent_open(&agent);
-	bundled_agent_start(&agent, "--no-session");
-	guest = make_guest("unix:", agent.socket, LONG);
+	guest = begin(&agent, "--no-session", LONG);
 	/* It runs the command on this machine, which may have no /workspace. */
 	assert_true(hello(guest, &err) == 0 || err.code == ENOENT);
 	assert_int_equal(status_of(guest).traffic.requests, 1);
 	assert_int_equal(info_of(guest).dialect, DIALECT_LINE);
-	guest_unref(guest);
-	bundled_agent_close(&agent);
+	end(guest, &agent);
 }
 
 int main(void)
